@@ -1,0 +1,25 @@
+/*
+ * GET /metrics in the Prometheus text format, version 0.0.4 (prometheus.io/docs/instrumenting/
+ * exposition_formats). Names begin with quoit_. Sums the workers' counters at the moment of asking.
+ */
+#ifndef QUOIT_BALANCER_ADMIN_METRICS_H
+#define QUOIT_BALANCER_ADMIN_METRICS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "balancer/pool/pool.h"
+
+struct metrics_source {
+    struct pool *pools;
+    size_t n_pools;
+    struct worker_stats *const *workers;
+    size_t n_workers;
+    uint64_t start_time_s; /* Unix time the process began to serve */
+    uint64_t now_us;       /* monotonic, for ages */
+};
+
+/* Writes the page to *ret_text (the caller frees it) and its length. Returns 0 or -ENOMEM. */
+int metrics_render(const struct metrics_source *source, char **ret_text, size_t *ret_n);
+
+#endif

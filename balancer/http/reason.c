@@ -1,0 +1,31 @@
+#include "balancer/http/reason.h"
+
+#include <assert.h>
+
+static const struct {
+    uint16_t status;
+    enum retry_rule retry;
+    const char *word;
+} reasons[REASON_COUNT] = {
+#define X(name, status, retry, word) [REASON_##name] = {status, retry, word},
+    REASONS(X)
+#undef X
+};
+
+uint16_t reason_status(enum reason reason)
+{
+    assert(reason < REASON_COUNT);
+    return reasons[reason].status;
+}
+
+enum retry_rule reason_retry(enum reason reason)
+{
+    assert(reason < REASON_COUNT);
+    return reasons[reason].retry;
+}
+
+const char *reason_word(enum reason reason)
+{
+    assert(reason < REASON_COUNT);
+    return reasons[reason].word;
+}

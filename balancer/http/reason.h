@@ -1,0 +1,59 @@
+/*
+ * Why a request ended: the one list that gives the enum, the status quoit answers with, what may
+ * be tried again, the word in the logs and the label in the metrics.
+ *
+ * Retry rules. A reason under RETRY_ALWAYS arises only before a byte of the request can have been
+ * processed; RETRY_IDEMPOTENT after bytes were sent, so only requests with an idempotent method
+ * (RFC 9110 section 9.2.2) may go elsewhere, and only while nothing of a response has reached the
+ * client.
+ */
+#ifndef QUOIT_BALANCER_HTTP_REASON_H
+#define QUOIT_BALANCER_HTTP_REASON_H
+
+#include <stdint.h>
+
+enum retry_rule { RETRY_NEVER, RETRY_IDEMPOTENT, RETRY_ALWAYS };
+
+/* X(name, status (0: none is sent), retry, word) */
+#define REASONS(X)                                                                                 \
+    X(OK, 0, RETRY_NEVER, "ok")                                                                    \
+    X(BAD_REQUEST, 400, RETRY_NEVER, "bad_request")                                                \
+    X(NO_ROUTE, 404, RETRY_NEVER, "no_route")                                                      \
+    X(METHOD_REFUSED, 405, RETRY_NEVER, "method_refused")                                          \
+    X(CLIENT_TIMEOUT, 408, RETRY_NEVER, "client_timeout")                                          \
+    X(BODY_TOO_LARGE, 413, RETRY_NEVER, "body_too_large")                                          \
+    X(TARGET_TOO_LONG, 414, RETRY_NEVER, "target_too_long")                                        \
+    X(EXPECTATION_FAILED, 417, RETRY_NEVER, "expectation_failed")                                  \
+    X(HEAD_TOO_LARGE, 431, RETRY_NEVER, "head_too_large")                                          \
+    X(CODING_UNKNOWN, 501, RETRY_NEVER, "coding_unknown")                                          \
+    X(VERSION_UNKNOWN, 505, RETRY_NEVER, "version_unknown")                                        \
+    X(CLIENT_GONE, 0, RETRY_NEVER, "client_gone")                                                  \
+    X(CLIENT_IDLE, 0, RETRY_NEVER, "client_idle")                                                  \
+    X(CLIENT_SLOW, 0, RETRY_NEVER, "client_slow")                                                  \
+    X(NO_ENDPOINT, 503, RETRY_NEVER, "no_endpoint")                                                \
+    X(NO_DESCRIPTORS, 503, RETRY_NEVER, "no_descriptors")                                          \
+    X(CONNECT_FAILED, 502, RETRY_ALWAYS, "connect_failed")                                         \
+    X(CONNECT_TIMEOUT, 504, RETRY_ALWAYS, "connect_timeout")                                       \
+    X(UPSTREAM_CLOSED, 502, RETRY_IDEMPOTENT, "upstream_closed")                                   \
+    X(UPSTREAM_DOWN, 502, RETRY_IDEMPOTENT, "upstream_down")                                       \
+    X(UPSTREAM_BAD, 502, RETRY_NEVER, "upstream_bad")                                              \
+    X(UPSTREAM_TIMEOUT, 504, RETRY_IDEMPOTENT, "upstream_timeout")                                 \
+    X(TOTAL_TIMEOUT, 504, RETRY_NEVER, "total_timeout")                                            \
+    X(TUNNEL_IDLE, 0, RETRY_NEVER, "tunnel_idle")                                                  \
+    X(DRAINED, 0, RETRY_NEVER, "drained")                                                          \
+    X(INTERNAL, 500, RETRY_NEVER, "internal")
+
+enum reason {
+#define X(name, status, retry, word) REASON_##name,
+    REASONS(X)
+#undef X
+        REASON_COUNT
+};
+
+uint16_t reason_status(enum reason reason);
+enum retry_rule reason_retry(enum reason reason);
+
+/* The word, as in logs and metric labels; a string constant. */
+const char *reason_word(enum reason reason);
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * The access log: one line per request, JSON or the combined format with quoit's fields behind.
+ *
+ * Each worker formats into a buffer of its own; a writer thread takes full or aged buffers (100 ms)
+ * and writes them, so that no worker ever waits for a disk or a pipe. When the writer falls behind,
+ * lines are dropped and counted rather than memory or latency spent.
+ */
+#ifndef QUOIT_BALANCER_LOG_ACCESS_LOG_H
+#define QUOIT_BALANCER_LOG_ACCESS_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "balancer/http/reason.h"
+#include "balancer/http/span.h"
+#include "conf/conf.h"
+
+struct access_log;
+
+/* What a line says. Spans and strings are only read during the call; n == 0 or NULL: absent. */
+struct access_entry {
+    uint64_t time_us;   /* Unix time the request head was complete */
+    const char *client; /* address without port */
+    uint16_t client_port;
+    struct span method, target, host, referer, user_agent;
+    uint8_t minor;
+    uint16_t status; /* sent to the client; 0: none */
+    enum reason reason;
+    const char *pool;     /* name */
+    const char *endpoint; /* address:port of the last attempt */
+    struct span key;      /* the hash key's bytes */
+    uint32_t attempts;
+    uint64_t bytes_in, bytes_out;               /* of bodies */
+    uint64_t total_us, connect_us, response_us; /* head complete to end; connecting; sent to
+                                                   response head of the last attempt */
+};
+
+/* Opens the file (or "-") and starts the writer. Returns 0 or -errno. */
+int access_log_start(const struct conf_log *conf, uint32_t n_workers, struct access_log **ret_log);
+
+/* Writes what is there, joins the writer; accepts NULL. No worker may be running. */
+void access_log_stop(struct access_log *log);
+
+/* Opens the file anew, after a rotation; any thread. Keeps the old one on failure: -errno. */
+int access_log_reopen(struct access_log *log);
+
+/* Adds a line; on worker's own thread only. Returns false if the line was dropped. */
+bool access_log_add(struct access_log *log, uint32_t worker, const struct access_entry *entry);
+
+#endif

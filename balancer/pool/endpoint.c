@@ -1,0 +1,1 @@
+#include "balancer/pool/endpoint.h"

@@ -1,0 +1,36 @@
+/*
+ * A snapshot: the frozen view of one pool that workers pick from.
+ *
+ * Control builds it off every lock and publishes it (pool.h); it never changes afterwards. Indexes
+ * of endpoints are those of the ring's nodes and mean nothing in another snapshot.
+ */
+#ifndef QUOIT_BALANCER_POOL_SNAPSHOT_H
+#define QUOIT_BALANCER_POOL_SNAPSHOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "balancer/pool/endpoint.h"
+#include "conf/conf.h"
+#include "hashring/ring.h"
+
+struct member {
+    struct endpoint *endpoint; /* a reference */
+    double weight;             /* 0: takes no new requests */
+};
+
+struct snapshot {
+    const struct conf_pool *conf;
+    uint64_t number;   /* of its pool, from 1 on */
+    struct ring *ring; /* NULL for algorithms without one */
+    _Atomic uint32_t references;
+    uint32_t n;
+    struct member members[]; /* sorted by endpoint id */
+};
+
+struct snapshot *snapshot_ref(struct snapshot *snapshot);
+
+/* Frees the ring and gives back the endpoints with the last reference; accepts NULL. */
+void snapshot_unref(struct snapshot *snapshot);
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * Counters and histograms of the data path.
+ *
+ * Each worker has its own copy and is its only writer; control reads and sums them for /metrics.
+ * A write is a relaxed load and store (no lock prefix). One table a kind: a counter is one line.
+ */
+#ifndef QUOIT_BALANCER_POOL_STATS_H
+#define QUOIT_BALANCER_POOL_STATS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "balancer/http/reason.h"
+
+typedef _Atomic uint64_t counter; /* the one typedef: an atomic type needs a name */
+
+static inline void counter_add(counter *c, uint64_t n)
+{
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static inline uint64_t counter_get(const counter *c)
+{
+    return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+/* Upper bounds of the latency buckets in microseconds; one more bucket takes the rest. */
+#define LATENCY_BOUNDS_US(X)                                                                       \
+    X(100)                                                                                         \
+    X(250)                                                                                         \
+    X(500) X(1000) X(2500) X(5000) X(10000) X(25000) X(50000) X(100000) X(250000) X(500000)        \
+        X(1000000) X(2500000) X(5000000) X(10000000)
+#define X(us) +1
+enum { LATENCY_BOUNDS = 0 LATENCY_BOUNDS_US(X), LATENCY_BUCKETS = LATENCY_BOUNDS + 1 };
+#undef X
+
+extern const uint32_t latency_bounds_us[LATENCY_BOUNDS];
+
+struct histogram {
+    counter buckets[LATENCY_BUCKETS]; /* not cumulative */
+    counter sum_us;
+};
+
+void histogram_add(struct histogram *histogram, uint64_t us);
+
+/* X(field, metric name, help) of one worker */
+#define WORKER_COUNTERS(X)                                                                         \
+    X(accepted, "client_connections_total", "Client connections accepted")                         \
+    X(closed, "client_connections_closed_total", "Client connections closed")                      \
+    X(refused, "client_connections_refused_total",                                                 \
+      "Client connections closed at once: too many, or out of descriptors")                        \
+    X(client_bytes_in, "client_received_bytes_total", "Bytes received from clients")               \
+    X(client_bytes_out, "client_sent_bytes_total", "Bytes sent to clients")                        \
+    X(log_dropped, "access_log_dropped_lines_total",                                               \
+      "Access log lines dropped because the log could not be written fast enough")
+
+/* of one worker and pool */
+#define POOL_COUNTERS(X)                                                                           \
+    X(retries, "pool_retries_total", "Attempts after the first")                                   \
+    X(redispatched, "pool_redispatched_total",                                                     \
+      "Requests whose key's first endpoint was not the one that served them")
+
+/* of one worker and endpoint */
+#define ENDPOINT_COUNTERS(X)                                                                       \
+    X(attempts, "endpoint_attempts_total", "Requests sent, tries of the same request included")    \
+    X(failures, "endpoint_failures_total", "Attempts that ended without a response")               \
+    X(connects, "endpoint_connects_total", "Connections opened")                                   \
+    X(reuses, "endpoint_connection_reuses_total", "Attempts on a pooled connection")               \
+    X(bytes_in, "endpoint_received_bytes_total", "Bytes received from the endpoint")               \
+    X(bytes_out, "endpoint_sent_bytes_total", "Bytes sent to the endpoint")
+
+struct worker_stats {
+#define X(field, name, help) counter field;
+    WORKER_COUNTERS(X)
+#undef X
+    counter unrouted[REASON_COUNT]; /* requests that ended before they had a pool */
+};
+
+struct pool_stats {
+#define X(field, name, help) counter field;
+    POOL_COUNTERS(X)
+#undef X
+    counter statuses[6]; /* by first digit of the status sent; [0]: none was sent */
+    counter reasons[REASON_COUNT];
+    struct histogram latency; /* request head complete to last byte of the response */
+};
+
+struct endpoint_stats {
+#define X(field, name, help) counter field;
+    ENDPOINT_COUNTERS(X)
+#undef X
+    counter statuses[6];
+    struct histogram latency; /* attempt begun to response complete */
+};
+
+#endif

@@ -1,0 +1,185 @@
+/*
+ * What the operator asked for: the configuration as plain data.
+ *
+ * A struct conf is built whole by the loader (load.h), is immutable from then on, and is owned by
+ * whoever loaded it until conf_free(). Every field is set, from the file or from its default in
+ * the option table (options.c), which is also where each option's meaning is written: the manual's
+ * option reference is generated from it.
+ *
+ * Durations are milliseconds, sizes are bytes. 0 means "no limit" only where the option says so.
+ */
+#ifndef QUOIT_CONF_CONF_H
+#define QUOIT_CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum conf_algorithm {
+    CONF_ALGORITHM_HASH,           /* consistent hashing, slot table */
+    CONF_ALGORITHM_RING,           /* consistent hashing, virtual nodes */
+    CONF_ALGORITHM_ROUND_ROBIN,    /* smooth, weighted */
+    CONF_ALGORITHM_LEAST_REQUESTS, /* fewest in flight per weight */
+    CONF_ALGORITHM_RANDOM_TWO,     /* the better of two random choices */
+};
+
+enum conf_key_source {
+    CONF_KEY_NONE, /* no key: the request is spread round robin */
+    CONF_KEY_PATH, /* the target's path, without the query */
+    CONF_KEY_URI,  /* path and query as they came */
+    CONF_KEY_QUERY,
+    CONF_KEY_HEADER,
+    CONF_KEY_COOKIE,
+    CONF_KEY_CLIENT, /* the client's address */
+};
+
+/* Where the hash key comes from; written `path`, `query:NAME`, `header:NAME`, … */
+struct conf_key {
+    enum conf_key_source source;
+    char *name; /* of the query argument, header or cookie; NULL for the others */
+};
+
+/* What an endpoint's place in the ring hangs on. */
+enum conf_identity {
+    CONF_IDENTITY_ADDRESS, /* "address:port" */
+    CONF_IDENTITY_SERVICE, /* "datacenter/node/service id" as Consul has it */
+};
+
+struct conf_endpoint {
+    char *host; /* a numeric IPv4 or IPv6 address (no brackets), or a name resolved at start */
+    uint16_t port;
+    double weight; /* 0 drains; default 1 */
+};
+
+enum conf_check_type { CONF_CHECK_NONE, CONF_CHECK_HTTP, CONF_CHECK_TCP };
+enum conf_check_initial { CONF_INITIAL_UP, CONF_INITIAL_DOWN };
+
+/* Inclusive range of status codes. */
+struct conf_status_range {
+    uint16_t low, high;
+};
+
+struct conf_check {
+    enum conf_check_type type;
+    char *path;   /* of an HTTP check; default "/" */
+    char *host;   /* its Host header; NULL: the endpoint's address:port */
+    char *method; /* GET or HEAD */
+    struct conf_status_range *expect;
+    size_t n_expect;
+    uint32_t interval_ms;
+    uint32_t timeout_ms;
+    uint16_t port; /* 0: the endpoint's own port */
+    uint16_t rise; /* consecutive successes until up */
+    uint16_t fall; /* consecutive failures until down */
+    enum conf_check_initial initial;
+};
+
+struct conf_pool_timeouts {
+    uint32_t connect_ms;
+    uint32_t response_ms;  /* request sent to response head */
+    uint32_t idle_ms;      /* without progress of a body in either direction */
+    uint32_t total_ms;     /* the whole request; 0: no limit */
+    uint32_t tunnel_ms;    /* idle tunnel (WebSocket) */
+    uint32_t keepalive_ms; /* idle pooled upstream connection */
+};
+
+/* Consul service of a pool; name == NULL: the pool has static endpoints only. */
+struct conf_service {
+    char *name;
+    char *datacenter; /* NULL: the agent's own */
+    char *tag;        /* NULL: any */
+    char *filter;     /* Consul filter expression; NULL: none */
+    bool use_warning; /* instances in `warning` serve with Weights.Warning; else not at all */
+};
+
+struct conf_pool {
+    char *name;
+    struct conf_endpoint *endpoints;
+    size_t n_endpoints;
+    struct conf_service service;
+    enum conf_algorithm algorithm;
+    enum conf_identity identity;
+    struct conf_key key;
+    struct conf_key key_fallback; /* used when the request lacks the key */
+    uint32_t slots;               /* slot table size, a power of two, 2^10 to 2^22 */
+    uint32_t points;              /* virtual nodes per unit of weight */
+    uint64_t seed;                /* of the hash; the same in the whole fleet */
+    uint32_t retries;             /* further attempts after the first */
+    uint32_t max_idle;            /* idle upstream connections per endpoint and worker */
+    struct conf_pool_timeouts timeouts;
+    struct conf_check check;
+};
+
+struct conf_route {
+    char *host;  /* exact, lower case, no port; "*.example.com"; NULL: any */
+    char *path;  /* prefix on segment borders, begins with '/'; "/" matches all */
+    size_t pool; /* index into conf.pools */
+    char *pool_name;
+};
+
+struct conf_listener {
+    char *host; /* numeric address; NULL: all addresses, IPv6 and IPv4 */
+    uint16_t port;
+    uint32_t backlog;
+};
+
+/* Limits and deadlines towards clients, the same for all listeners. */
+struct conf_client {
+    uint32_t header_timeout_ms;    /* first byte to complete head, and accept to first byte */
+    uint32_t keepalive_timeout_ms; /* idle between requests */
+    uint32_t body_timeout_ms;      /* no byte of a request body arrives */
+    uint32_t send_timeout_ms;      /* client takes no byte of the response */
+    uint32_t max_head_bytes;       /* request line and header fields together; else 431 */
+    uint32_t max_target_bytes;     /* else 414 */
+    uint32_t max_fields;           /* header fields; else 431; at most 256 */
+    uint64_t max_body_bytes;       /* else 413; 0: no limit */
+    uint32_t max_connections;      /* all workers together; 0: what descriptors allow */
+};
+
+struct conf_consul {
+    char **addresses; /* http://host:port or https://…; tried in order */
+    size_t n_addresses;
+    char *token;      /* NULL: none */
+    char *token_file; /* read anew before each query; NULL: none */
+    char *ca_file;    /* NULL: the system's */
+    char *cert_file, *key_file;
+    uint32_t wait_ms; /* of a blocking query; at most 10 minutes */
+    uint32_t connect_timeout_ms;
+    bool stale;            /* any server may answer */
+    uint32_t max_stale_ms; /* older answers are asked for again, consistently */
+    uint32_t hold_ms;      /* an empty answer must last this long before a pool empties */
+    uint32_t backoff_min_ms, backoff_max_ms;
+};
+
+enum conf_log_format { CONF_LOG_TEXT, CONF_LOG_JSON };
+enum conf_log_level { CONF_LOG_DEBUG, CONF_LOG_INFO, CONF_LOG_WARN, CONF_LOG_ERROR };
+enum conf_access_format { CONF_ACCESS_JSON, CONF_ACCESS_COMBINED };
+
+struct conf_log {
+    enum conf_log_level level;
+    enum conf_log_format format;
+    char *access_file; /* NULL: no access log; "-": standard output */
+    enum conf_access_format access_format;
+};
+
+struct conf {
+    struct conf_listener *listeners;
+    size_t n_listeners;
+    struct conf_listener admin;
+    bool has_admin;
+    struct conf_route *routes;
+    size_t n_routes;
+    struct conf_pool *pools;
+    size_t n_pools;
+    struct conf_client client;
+    struct conf_consul consul;
+    struct conf_log log;
+    uint32_t workers;      /* threads; >= 1 once loaded (default: the usable processors) */
+    uint32_t buffer_bytes; /* of one relay buffer; at least max_head_bytes + 4 KiB */
+    uint32_t drain_ms;     /* how long SIGTERM waits for what runs */
+};
+
+/* Releases everything a loaded configuration holds; accepts NULL. */
+void conf_free(struct conf *conf);
+
+#endif

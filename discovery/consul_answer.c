@@ -1,0 +1,1 @@
+#include "discovery/consul_answer.h"

@@ -1,0 +1,22 @@
+/*
+ * The pure half of the Consul client: bytes of an answer to an instance set. No I/O, no clock.
+ */
+#ifndef QUOIT_DISCOVERY_CONSUL_ANSWER_H
+#define QUOIT_DISCOVERY_CONSUL_ANSWER_H
+
+#include "discovery/discovery.h"
+
+/*
+ * Parses the body of GET /v1/health/service/:name. Instances that cannot be used (no address, a
+ * bad port, a wrong type) are left out and counted, the others kept; where two share an identity
+ * or an address and port, the first in identity order stays. Returns 0 and writes *ret_set, or
+ * -EBADMSG when the body is not such an answer as a whole (truncated, not JSON, not an array;
+ * `null` too), or -ENOMEM. *ret_why, when not NULL, is set to a static phrase on error.
+ */
+int consul_answer_parse(const char *body, size_t n, struct instance_set **ret_set,
+                        const char **ret_why);
+
+/* Whether two sets say the same (indexes and counts of rejects aside). */
+bool instance_set_equal(const struct instance_set *a, const struct instance_set *b);
+
+#endif

@@ -1,0 +1,1 @@
+#include "hashring/ring.h"
