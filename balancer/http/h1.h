@@ -101,6 +101,7 @@ struct h1_lines {
     uint32_t scanned; /* bytes looked at for its end */
     uint32_t n_fields;
     bool has_start_line;
+    uint16_t seen;                         /* the parser's own notes about the fields so far */
     struct h1_field fields[H1_MAX_FIELDS]; /* the first n_fields are set */
 };
 
@@ -113,13 +114,16 @@ struct h1_framing {
     bool has_upgrade; /* Upgrade is there and Connection names it */
 };
 
+/* A part of the head: offset from the first byte of the message, and length. */
+struct h1_range {
+    uint32_t at, n;
+};
+
 struct h1_request {
     uint32_t head_n; /* bytes of the head with its last CRLF; set when done */
     uint8_t minor;   /* 0 or 1 */
     enum h1_method method;
-    struct {
-        uint32_t at, n;
-    } method_text, target, path, query, authority;
+    struct h1_range method_text, target, path, query, authority;
     /* path: of origin and absolute form, "/" if empty there, "*" for the asterisk form; an empty
      * path of the absolute form has n == 0. query: after '?', n == 0 if none. authority: of the
      * absolute form or CONNECT if there is one, else the Host field's value; may be empty. */
@@ -146,7 +150,15 @@ void h1_request_init(struct h1_request *request);
  * below 2^63; CODING_UNKNOWN for a transfer coding other than chunked before a final chunked;
  * VERSION_UNKNOWN for HTTP/2.0 and the like; HEAD_TOO_LARGE, TARGET_TOO_LONG by limits;
  * EXPECTATION_FAILED for an Expect other than 100-continue; METHOD_REFUSED for CONNECT.
- * Equal repeated Content-Length values are an error too.
+ * Equal repeated Content-Length values are an error too, as are empty elements in a
+ * Transfer-Encoding list and more than 64 Connection options that name fields.
+ *
+ * Limits: a head that is not complete within head_bytes, or with more fields, or with a field name
+ * over 65535 bytes, is HEAD_TOO_LARGE; a request line that is not complete within target_bytes (and
+ * a little for method and version) or within head_bytes is TARGET_TOO_LONG.
+ *
+ * The result does not depend on how the bytes were split over calls. After H1_DONE or H1_ERROR
+ * further calls return the same again.
  */
 enum h1_status h1_request_parse(struct h1_request *request, const struct h1_limits *limits,
                                 const uint8_t *bytes, size_t n);
@@ -157,10 +169,8 @@ size_t h1_skip_empty_lines(const uint8_t *bytes, size_t n);
 struct h1_response {
     uint32_t head_n;
     uint8_t minor;
-    uint16_t status; /* 100 to 999 */
-    struct {
-        uint32_t at, n;
-    } phrase; /* may be empty */
+    uint16_t status;        /* 100 to 999 */
+    struct h1_range phrase; /* may be empty */
     struct h1_framing framing;
     struct h1_lines lines;
     enum reason reason; /* UPSTREAM_BAD */
