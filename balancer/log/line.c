@@ -178,7 +178,7 @@ void line_put_combined_time(struct line *line, uint64_t unix_us)
     struct date date = date_of(seconds / 86400);
     put_padded(line, date.day, 2);
     put_char(line, '/');
-    line_put(line, (struct span){(const uint8_t *)months + 4 * (date.month - 1), 4});
+    line_put(line, (struct span){(const uint8_t *)months + (size_t)4 * (date.month - 1), 4});
     put_padded(line, date.year, 4);
     put_char(line, ':');
     put_clock(line, seconds);

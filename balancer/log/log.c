@@ -81,7 +81,7 @@ static void add_pair(struct line *line, const struct log_pair *pair)
         line_str(line, pair->key, span_of(strerror_r(pair->value.error, text, sizeof text)));
         break;
     case LOG_TYPE_END:
-        assert(!"a pair with a key has a value");
+        assert(pair->key == NULL);
     }
 }
 

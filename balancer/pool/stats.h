@@ -29,11 +29,16 @@ static inline uint64_t counter_get(const counter *c)
 #define LATENCY_BOUNDS_US(X)                                                                       \
     X(100)                                                                                         \
     X(250)                                                                                         \
-    X(500) X(1000) X(2500) X(5000) X(10000) X(25000) X(50000) X(100000) X(250000) X(500000)        \
-        X(1000000) X(2500000) X(5000000) X(10000000)
-#define X(us) +1
-enum { LATENCY_BOUNDS = 0 LATENCY_BOUNDS_US(X), LATENCY_BUCKETS = LATENCY_BOUNDS + 1 };
+    X(500)                                                                                         \
+    X(1000) X(2500) X(5000) X(10000) X(25000) X(50000) X(100000) X(250000) X(500000) X(1000000)    \
+        X(2500000) X(5000000) X(10000000)
+enum {
+#define X(us) LATENCY_BUCKET_##us,
+    LATENCY_BOUNDS_US(X)
 #undef X
+        LATENCY_BOUNDS,
+    LATENCY_BUCKETS
+};
 
 extern const uint32_t latency_bounds_us[LATENCY_BOUNDS];
 
