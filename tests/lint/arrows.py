@@ -28,8 +28,9 @@ ARROWS = {
         "balancer/admin", "balancer/proxy", "balancer/policy", "balancer/pool", "balancer/log",
         "balancer/http", "health", "discovery", "hashring", "conf",
     },
+    "balancer/cli": {"balancer/control", "balancer/log", "conf"},
     "balancer": {
-        "balancer/control", "balancer/admin", "balancer/proxy", "balancer/policy",
+        "balancer/cli", "balancer/control", "balancer/admin", "balancer/proxy", "balancer/policy",
         "balancer/pool", "balancer/log", "balancer/http", "health", "discovery", "hashring",
         "conf",
     },
