@@ -6,12 +6,18 @@
 
 #include "discovery/discovery.h"
 
+/* Larger bodies are refused: about 35,000 instances as Consul writes them. */
+#define CONSUL_ANSWER_MAX_BYTES (64UL << 20)
+
 /*
  * Parses the body of GET /v1/health/service/:name. Instances that cannot be used (no address, a
- * bad port, a wrong type) are left out and counted, the others kept; where two share an identity
- * or an address and port, the first in identity order stays. Returns 0 and writes *ret_set, or
- * -EBADMSG when the body is not such an answer as a whole (truncated, not JSON, not an array;
- * `null` too), or -ENOMEM. *ret_why, when not NULL, is set to a static phrase on error.
+ * bad port, a wrong type) are left out and counted, the others kept. Where two share an identity,
+ * or an address and port, the healthier stays, then the first in identity order: a node that died
+ * must not hide the one that took over its address. The set's index is left 0 for the caller.
+ *
+ * Returns 0 and writes *ret_set, or -EBADMSG when the body is not such an answer as a whole
+ * (truncated, not JSON, not an array; `null` too), -EMSGSIZE when it is larger or deeper than any
+ * honest answer, or -ENOMEM. *ret_why, when not NULL, is set to a static phrase on error.
  */
 int consul_answer_parse(const char *body, size_t n, struct instance_set **ret_set,
                         const char **ret_why);
