@@ -24,10 +24,14 @@ struct curl_transfer;
  */
 typedef void curl_done_fn(struct curl_transfer *transfer, CURLcode result);
 
-/* One request. The caller sets easy and done before starting; running is for reading only. */
+/*
+ * One request. The caller sets easy and done before starting, and context to whatever helps it;
+ * running is for reading only.
+ */
 struct curl_transfer {
     CURL *easy;
     curl_done_fn *done;
+    void *context;
     bool running;
 };
 
