@@ -38,13 +38,15 @@ class Load:
 
     Each client owns one connection and walks over all keys, from a place of its own. An answer that
     is not what the target asked for (a short or foreign body) is an error like a broken connection.
-    pause, in seconds, keeps clients from taking the whole machine.
+    pause, in seconds, keeps clients from taking the whole machine; keep_alive=False makes a new
+    connection for every request; stop_when_refused takes a closed listener for the end.
     """
 
-    def __init__(self, port, keys, clients=8, seconds=60.0, pause=0.002, headers=None,
+    def __init__(self, port, keys, clients=8, seconds=60.0, pause=0.002, keep_alive=True,
                  stop_when_refused=False, timeout=15.0):
         self.port, self.keys = port, list(keys)
-        self.headers, self.pause, self.timeout = headers or {}, pause, timeout
+        self.headers = {} if keep_alive else {"Connection": "close"}
+        self.pause, self.timeout = pause, timeout
         self.stop_when_refused = stop_when_refused
         self.records, self.refused = [], 0
         self._deadline = time.monotonic() + seconds
@@ -113,7 +115,7 @@ class Load:
             fresh = False
             self._ask(connection, record)
             self.records.append(record)
-            if record.error or record.closing:
+            if record.error or record.closing or "Connection" in self.headers:
                 connection.close()
                 connection = None
             self._stop.wait(self.pause)

@@ -22,7 +22,7 @@ SANITIZER = re.compile(
 # What every test wants unless it says otherwise; merge() lays a test's own configuration over it.
 DEFAULTS = {
     "workers": 2,
-    "drain": "10s",
+    "drain_timeout": "10s",
     "log": {"level": "debug", "format": "json"},
 }
 
@@ -38,7 +38,7 @@ def merge(base, over):
 def static_pool(origins, **more):
     """A pool of the given origins (or addresses)."""
     addresses = [getattr(origin, "address", origin) for origin in origins]
-    return {"endpoints": [{"address": address} for address in addresses], **more}
+    return {"endpoints": addresses, **more}
 
 
 def run_quoit(*arguments, stdin=None, timeout=30, env=None):
@@ -119,7 +119,7 @@ class Quoit:
         whole = merge(DEFAULTS, {
             "listeners": [{"address": f"127.0.0.1:{self.port}"}],
             "admin": {"address": f"127.0.0.1:{self.admin_port}"},
-            "log": {"access_file": str(self.access_path)},
+            "log": {"access": str(self.access_path)},
         })
         path = self.folder / f"{self.name}.yaml"
         path.write_text(json.dumps(merge(whole, self.configuration), indent=2))
