@@ -16,7 +16,7 @@ ARROWS = {
     "hashring": set(),
     "discovery": {"conf"},
     "health": {"discovery", "conf"},
-    "balancer/http": set(),
+    "balancer/http": {"conf"},
     "balancer/log": {"balancer/http", "conf"},
     "balancer/pool": {"balancer/http", "hashring", "conf"},
     "balancer/policy": {"balancer/pool", "balancer/http", "hashring", "conf"},
