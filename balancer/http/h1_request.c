@@ -247,6 +247,11 @@ static enum h1_status parse_start(struct h1_request *request, const struct h1_li
     return reason == REASON_OK ? H1_DONE : fail(request, reason);
 }
 
+static enum reason reason_of(enum line_result result)
+{
+    return result == LINE_TOO_MANY ? REASON_HEAD_TOO_LARGE : REASON_BAD_REQUEST;
+}
+
 static enum h1_status parse_fields(struct h1_request *request, const struct h1_limits *limits,
                                    const uint8_t *bytes, size_t n)
 {
@@ -257,10 +262,7 @@ static enum h1_status parse_fields(struct h1_request *request, const struct h1_l
             return finish(request, bytes);
         if (result == LINE_MORE)
             return n < limits->head_bytes ? H1_MORE : fail(request, REASON_HEAD_TOO_LARGE);
-        if (result != LINE_FIELD)
-            return fail(request,
-                        result == LINE_TOO_MANY ? REASON_HEAD_TOO_LARGE : REASON_BAD_REQUEST);
-        enum reason reason = note_field(request, bytes);
+        enum reason reason = result == LINE_FIELD ? note_field(request, bytes) : reason_of(result);
         if (reason != REASON_OK)
             return fail(request, reason);
     }

@@ -1,0 +1,189 @@
+/*
+ * Feeds an HTTP/1 parser one message whole and in every other way it may arrive, each time from
+ * memory of exactly the right size at a new address, so that a sanitizer sees the first byte read
+ * too far and a pointer kept between calls. For unit tests and fuzz targets.
+ */
+#ifndef QUOIT_TESTS_UNIT_H1_FEED_H
+#define QUOIT_TESTS_UNIT_H1_FEED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "balancer/http/h1.h"
+
+/* One way to call a parser: `parse` gets the first n bytes of the message. */
+struct feed {
+    enum h1_status (*parse)(void *state, const uint8_t *bytes, size_t n);
+    struct span message;
+};
+
+static inline enum h1_status feed_first(const struct feed *feed, void *state, size_t n)
+{
+    uint8_t *copy = malloc(n);
+    if (n > 0)
+        memcpy(copy, feed->message.p, n);
+    enum h1_status status = feed->parse(state, copy, n);
+    free(copy);
+    return status;
+}
+
+static inline enum h1_status feed_whole(const struct feed *feed, void *state)
+{
+    return feed_first(feed, state, feed->message.n);
+}
+
+/* Calls after each `step` bytes, and at the end, until the parser has made up its mind. */
+static inline enum h1_status feed_steps(const struct feed *feed, void *state, size_t step)
+{
+    for (size_t n = step; n < feed->message.n; n += step) {
+        enum h1_status status = feed_first(feed, state, n);
+        if (status != H1_MORE)
+            return status;
+    }
+    return feed_whole(feed, state);
+}
+
+static inline enum h1_status feed_split(const struct feed *feed, void *state, size_t at)
+{
+    enum h1_status status = feed_first(feed, state, at);
+    return status == H1_MORE ? feed_whole(feed, state) : status;
+}
+
+static inline bool ranges_equal(struct h1_range a, struct h1_range b)
+{
+    return a.at == b.at && a.n == b.n;
+}
+
+static inline bool framings_equal(const struct h1_framing *a, const struct h1_framing *b)
+{
+    return a->body == b->body && a->content_length == b->content_length &&
+           a->has_content_length == b->has_content_length && a->keep_alive == b->keep_alive &&
+           a->has_upgrade == b->has_upgrade;
+}
+
+static inline bool fields_equal(const struct h1_lines *a, const struct h1_lines *b)
+{
+    if (a->n_fields != b->n_fields)
+        return false;
+    for (uint32_t i = 0; i < a->n_fields; i++) {
+        const struct h1_field *x = &a->fields[i], *y = &b->fields[i];
+        if (x->name_at != y->name_at || x->name_n != y->name_n || x->value_at != y->value_at ||
+            x->value_n != y->value_n || x->id != y->id || x->is_hop != y->is_hop)
+            return false;
+    }
+    return true;
+}
+
+static inline bool requests_equal(const struct h1_request *a, const struct h1_request *b)
+{
+    return a->head_n == b->head_n && a->minor == b->minor && a->method == b->method &&
+           ranges_equal(a->method_text, b->method_text) && ranges_equal(a->target, b->target) &&
+           ranges_equal(a->path, b->path) && ranges_equal(a->query, b->query) &&
+           ranges_equal(a->authority, b->authority) && a->is_absolute_form == b->is_absolute_form &&
+           a->expects_continue == b->expects_continue &&
+           a->accepts_trailers == b->accepts_trailers && a->reason == b->reason &&
+           framings_equal(&a->framing, &b->framing) && fields_equal(&a->lines, &b->lines);
+}
+
+static inline bool responses_equal(const struct h1_response *a, const struct h1_response *b)
+{
+    return a->head_n == b->head_n && a->minor == b->minor && a->status == b->status &&
+           ranges_equal(a->phrase, b->phrase) && a->reason == b->reason &&
+           framings_equal(&a->framing, &b->framing) && fields_equal(&a->lines, &b->lines);
+}
+
+static inline bool trailers_equal(const struct h1_trailers *a, const struct h1_trailers *b)
+{
+    return a->total_n == b->total_n && a->reason == b->reason && fields_equal(&a->lines, &b->lines);
+}
+
+/* A request parser in feed_fn's shape. */
+struct request_state {
+    struct h1_request request;
+    const struct h1_limits *limits;
+};
+
+static inline enum h1_status parse_request(void *state, const uint8_t *bytes, size_t n)
+{
+    struct request_state *s = state;
+    return h1_request_parse(&s->request, s->limits, bytes, n);
+}
+
+static inline void request_state_init(struct request_state *state, const struct h1_limits *limits)
+{
+    h1_request_init(&state->request);
+    state->limits = limits;
+}
+
+/* Whether one split feeding agrees with the whole one; at == 0: a byte at a time. */
+static inline bool request_agrees(struct span message, const struct h1_limits *limits, size_t at,
+                                  enum h1_status status, const struct h1_request *whole)
+{
+    struct feed feed = {parse_request, message};
+    struct request_state state;
+    request_state_init(&state, limits);
+    enum h1_status split = at == 0 ? feed_steps(&feed, &state, 1) : feed_split(&feed, &state, at);
+    return split == status && requests_equal(&state.request, whole);
+}
+
+struct response_state {
+    struct h1_response response;
+    const struct h1_limits *limits;
+    enum h1_method method;
+};
+
+static inline enum h1_status parse_response(void *state, const uint8_t *bytes, size_t n)
+{
+    struct response_state *s = state;
+    return h1_response_parse(&s->response, s->limits, s->method, bytes, n);
+}
+
+static inline void response_state_init(struct response_state *state, const struct h1_limits *limits,
+                                       enum h1_method method)
+{
+    h1_response_init(&state->response);
+    state->limits = limits;
+    state->method = method;
+}
+
+static inline bool response_agrees(struct span message, const struct h1_limits *limits,
+                                   enum h1_method method, size_t at, enum h1_status status,
+                                   const struct h1_response *whole)
+{
+    struct feed feed = {parse_response, message};
+    struct response_state state;
+    response_state_init(&state, limits, method);
+    enum h1_status split = at == 0 ? feed_steps(&feed, &state, 1) : feed_split(&feed, &state, at);
+    return split == status && responses_equal(&state.response, whole);
+}
+
+struct trailers_state {
+    struct h1_trailers trailers;
+    const struct h1_limits *limits;
+};
+
+static inline enum h1_status parse_trailers(void *state, const uint8_t *bytes, size_t n)
+{
+    struct trailers_state *s = state;
+    return h1_trailers_parse(&s->trailers, s->limits, REASON_UPSTREAM_BAD, bytes, n);
+}
+
+static inline void trailers_state_init(struct trailers_state *state, const struct h1_limits *limits)
+{
+    h1_trailers_init(&state->trailers);
+    state->limits = limits;
+}
+
+static inline bool trailers_agree(struct span message, const struct h1_limits *limits, size_t at,
+                                  enum h1_status status, const struct h1_trailers *whole)
+{
+    struct feed feed = {parse_trailers, message};
+    struct trailers_state state;
+    trailers_state_init(&state, limits);
+    enum h1_status split = at == 0 ? feed_steps(&feed, &state, 1) : feed_split(&feed, &state, at);
+    return split == status && trailers_equal(&state.trailers, whole);
+}
+
+#endif
