@@ -8,6 +8,7 @@
 #ifndef QUOIT_CONF_LOAD_H
 #define QUOIT_CONF_LOAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -15,7 +16,7 @@
 
 /* One mistake. line and column count from 1; 0 where there is none (a command-line flag). */
 struct conf_error {
-    char *file; /* file name, or "command line" */
+    char *file; /* file name; of a setting: its flag, or "command line" */
     unsigned line, column;
     char *key;  /* dotted path, e.g. "pools.images.timeouts.connect"; "" for a syntax error */
     char *text; /* what was found and what was expected, no full stop */
@@ -24,6 +25,7 @@ struct conf_error {
 struct conf_errors {
     struct conf_error *list;
     size_t n;
+    bool is_incomplete; /* memory ran out: an error, or the load itself, is missing here */
 };
 
 void conf_errors_fini(struct conf_errors *errors);
@@ -31,21 +33,29 @@ void conf_errors_fini(struct conf_errors *errors);
 /* Prints "file:line:column: key: text", one per line. */
 void conf_errors_print(const struct conf_errors *errors, FILE *out);
 
-/* A setting from the command line: a dotted key of the option table and its value. A numbered
- * element makes a list entry: "listeners.0.address" = ":8080". flag names it in errors. */
+/*
+ * A setting from the command line: a dotted key of the option table and its value. A number in the
+ * key is an entry of a list, made when it is one past the end: "listeners.0.address" = ":8080". A
+ * dot inside a name is written `\.`. flag (or NULL) names the setting in errors.
+ */
 struct conf_setting {
     const char *flag, *key, *value;
 };
 
 /*
  * Loads the file at path. Returns NULL when there is any error, with all of them appended to
- * *errors (an unreadable file is one too). The caller frees the result and the errors.
+ * *errors in the order of their places (an unreadable file is one too). The caller frees the result
+ * (conf_free) and the errors.
  */
 struct conf *conf_load_file(const char *path, struct conf_errors *errors);
 
 /* The same for n bytes of text; name stands for the file in errors. */
 struct conf *conf_load_text(const char *name, const char *text, size_t n,
                             struct conf_errors *errors);
+
+/* A file with settings over it: each replaces what the file says at its key. */
+struct conf *conf_load_file_with(const char *path, const struct conf_setting *settings, size_t n,
+                                 struct conf_errors *errors);
 
 /* A configuration from settings alone, no file. */
 struct conf *conf_load_settings(const struct conf_setting *settings, size_t n,

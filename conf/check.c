@@ -1,0 +1,372 @@
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/fill.h"
+
+/* A relay buffer holds a request head and this much more. */
+#define BUFFER_SPARE 4096u
+/* As many names as a message lists. */
+#define MAX_LISTED 20
+
+struct checker {
+    struct conf *conf;
+    struct conf_arena *arena;
+    const struct conf_node *root;
+    struct conf_errors *errors;
+    bool is_clean; /* no option was wrong by itself */
+    int error;     /* -ENOMEM once memory is out */
+};
+
+/* The place of key's value in section, or of the section itself where key has its default. */
+static struct conf_place place_of(const struct checker *checker, const struct conf_node *section,
+                                  const char *key)
+{
+    const struct conf_node *node = conf_node_get(section, key);
+    assert(checker->root != NULL);
+    if (node != NULL)
+        return node->place;
+    return section != NULL ? section->place : checker->root->place;
+}
+
+/* ---- nothing twice */
+
+typedef int compare_fn(const void *a, const void *b);
+
+static int by_value_then_place(const void *left, const void *right, void *context)
+{
+    compare_fn *const *compare = context;
+    const uint8_t *a = *(const uint8_t *const *)left;
+    const uint8_t *b = *(const uint8_t *const *)right;
+    int order = (*compare)(a, b);
+    return order == 0 ? (a > b) - (a < b) : order;
+}
+
+/* The entries of a list that stand in it before: calls report with both indexes for each. */
+static void find_repeated(struct checker *checker, const void *entries, size_t n, size_t size,
+                          compare_fn *compare,
+                          void (*report)(struct checker *checker, void *context, size_t first,
+                                         size_t again),
+                          void *context)
+{
+    if (n < 2)
+        return;
+    const uint8_t *base = entries;
+    const uint8_t **sorted = conf_arena_alloc(checker->arena, n * sizeof(const uint8_t *));
+    if (sorted == NULL) {
+        checker->error = -ENOMEM;
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = base + i * size;
+    qsort_r(sorted, n, sizeof(const uint8_t *), by_value_then_place, &compare);
+    size_t first = 0;
+    for (size_t i = 1; i < n; i++) {
+        if (compare(sorted[first], sorted[i]) != 0)
+            first = i;
+        else
+            report(checker, context, (size_t)(sorted[first] - base) / size,
+                   (size_t)(sorted[i] - base) / size);
+    }
+}
+
+static int compare_texts(const char *a, const char *b)
+{
+    if (a == NULL || b == NULL)
+        return (a != NULL) - (b != NULL);
+    return strcmp(a, b);
+}
+
+/* ---- listeners */
+
+static int compare_listeners(const void *left, const void *right)
+{
+    const struct conf_listener *a = left;
+    const struct conf_listener *b = right;
+    return a->port == b->port ? compare_texts(a->host, b->host) : a->port - b->port;
+}
+
+static void report_listener(struct checker *checker, void *context, size_t first, size_t again)
+{
+    (void)context;
+    char key[64];
+    /* An address that could not be read is an error already. */
+    if (checker->conf->listeners[again].port == 0)
+        return;
+    snprintf(key, sizeof(key), "listeners.%zu.address", again);
+    const struct conf_node *node = conf_node_at(conf_node_get(checker->root, "listeners"), again);
+    conf_errors_add(checker->errors, place_of(checker, node, "address"), key,
+                    "found the address of listeners.%zu again", first);
+}
+
+static void check_listeners(struct checker *checker)
+{
+    struct conf *conf = checker->conf;
+    const struct conf_node *node = conf_node_get(checker->root, "listeners");
+    if (conf_node_is_set(node) && node->type == CONF_NODE_LIST && node->n == 0)
+        conf_errors_add(checker->errors, node->place, "listeners",
+                        "found an empty list, expected at least one listener");
+    find_repeated(checker, conf->listeners, conf->n_listeners, sizeof(*conf->listeners),
+                  compare_listeners, report_listener, NULL);
+    conf->has_admin = conf_node_is_set(conf_node_get(checker->root, "admin"));
+    for (size_t i = 0; i < conf->n_listeners && conf->has_admin; i++) {
+        if (conf->admin.port != 0 && compare_listeners(&conf->admin, &conf->listeners[i]) == 0)
+            conf_errors_add(checker->errors,
+                            place_of(checker, conf_node_get(checker->root, "admin"), "address"),
+                            "admin.address", "found the address of listeners.%zu again", i);
+    }
+}
+
+/* ---- pools */
+
+static bool is_pool_name(const char *name)
+{
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+    return name[0] != '\0' && name[strspn(name, allowed)] == '\0';
+}
+
+static int compare_endpoints(const void *left, const void *right)
+{
+    const struct conf_endpoint *a = left;
+    const struct conf_endpoint *b = right;
+    return a->port == b->port ? compare_texts(a->host, b->host) : a->port - b->port;
+}
+
+/* A pool and the node it was read from. */
+struct pool_node {
+    struct conf_pool *pool;
+    const struct conf_node *node;
+};
+
+/* Appends an error with the key "pools.NAME" and suffix behind. */
+__attribute__((format(printf, 5, 6))) static void
+report_pool(struct checker *checker, const struct conf_pool *pool, struct conf_place place,
+            const char *suffix, const char *format, ...)
+{
+    char *key = NULL;
+    char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
+    va_end(arguments);
+    if (asprintf(&key, "pools.%s%s", pool->name, suffix) < 0)
+        key = NULL;
+    if (key == NULL || text == NULL)
+        checker->error = -ENOMEM;
+    else
+        conf_errors_add(checker->errors, place, key, "%s", text);
+    free(key);
+    free(text);
+}
+
+static void report_endpoint(struct checker *checker, void *context, size_t first, size_t again)
+{
+    const struct pool_node *in = context;
+    char suffix[64];
+    if (in->pool->endpoints[again].port == 0)
+        return;
+    const struct conf_node *node = conf_node_at(conf_node_get(in->node, "endpoints"), again);
+    snprintf(suffix, sizeof(suffix), ".endpoints.%zu", again);
+    report_pool(checker, in->pool, place_of(checker, node, "address"), suffix,
+                "found the address of endpoint %zu again", first);
+}
+
+static void check_pool(struct checker *checker, struct conf_pool *pool,
+                       const struct conf_node *node)
+{
+    if (!conf_node_is_set(conf_node_get(node, "health_check")))
+        pool->check.type = CONF_CHECK_NONE;
+    if (!is_pool_name(pool->name))
+        report_pool(checker, pool, node->key_place, "",
+                    "found a name with other characters than letters, digits, _ . and -");
+    if (pool->n_endpoints == 0 && !conf_node_is_set(conf_node_get(node, "service")) &&
+        (node->type == CONF_NODE_MAP || node->type == CONF_NODE_NULL))
+        report_pool(checker, pool, node->key_place, "",
+                    "found neither endpoints nor a service, expected one of them or both");
+    struct pool_node context = {.pool = pool, .node = node};
+    find_repeated(checker, pool->endpoints, pool->n_endpoints, sizeof(*pool->endpoints),
+                  compare_endpoints, report_endpoint, &context);
+}
+
+static void check_pools(struct checker *checker)
+{
+    const struct conf_node *pools = conf_node_get(checker->root, "pools");
+    if (pools == NULL || pools->type != CONF_NODE_MAP)
+        return;
+    if (pools->n == 0)
+        conf_errors_add(checker->errors, pools->place, "pools",
+                        "found an empty map, expected at least one pool");
+    size_t i = 0;
+    const struct conf_node *node;
+    STAILQ_FOREACH(node, &pools->children, sibling)
+    {
+        check_pool(checker, &checker->conf->pools[i++], node);
+    }
+}
+
+/* ---- routes */
+
+static void print_pool_names(const struct conf *conf, FILE *out)
+{
+    for (size_t i = 0; i < conf->n_pools && i < MAX_LISTED; i++)
+        fprintf(out, "%s%s", i == 0 ? "" : ", ", conf->pools[i].name);
+    if (conf->n_pools > MAX_LISTED)
+        fprintf(out, " and %zu more", conf->n_pools - MAX_LISTED);
+}
+
+static void report_dangling(struct checker *checker, size_t index, struct conf_place place)
+{
+    char key[64];
+    char quoted[CONF_QUOTE_SIZE];
+    char *names = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&names, &n);
+    if (out == NULL) {
+        checker->error = -ENOMEM;
+        return;
+    }
+    print_pool_names(checker->conf, out);
+    if (fclose(out) != 0) {
+        checker->error = -ENOMEM;
+        free(names);
+        return;
+    }
+    snprintf(key, sizeof(key), "routes.%zu.pool", index);
+    conf_errors_add(checker->errors, place, key, "found %s, known pools: %s",
+                    conf_quote(checker->conf->routes[index].pool_name, quoted), names);
+    free(names);
+}
+
+/* Finds the route's pool; an absent or empty pool section is an error of its own. */
+static void resolve_route(struct checker *checker, size_t index, const struct conf_node *node)
+{
+    struct conf_route *route = &checker->conf->routes[index];
+    if (route->pool_name == NULL || checker->conf->n_pools == 0)
+        return;
+    for (size_t i = 0; i < checker->conf->n_pools; i++) {
+        if (strcmp(checker->conf->pools[i].name, route->pool_name) == 0) {
+            route->pool = i;
+            return;
+        }
+    }
+    report_dangling(checker, index, place_of(checker, node, "pool"));
+}
+
+static int compare_routes(const void *left, const void *right)
+{
+    const struct conf_route *a = left;
+    const struct conf_route *b = right;
+    int order = compare_texts(a->host, b->host);
+    return order == 0 ? compare_texts(a->path, b->path) : order;
+}
+
+static void report_route(struct checker *checker, void *context, size_t first, size_t again)
+{
+    (void)context;
+    char key[64];
+    snprintf(key, sizeof(key), "routes.%zu", again);
+    const struct conf_node *node = conf_node_at(conf_node_get(checker->root, "routes"), again);
+    conf_errors_add(checker->errors, node->place, key,
+                    "found the host and path of routes.%zu again", first);
+}
+
+/* A single pool takes everything that no route claims when there are no routes at all. */
+static void make_default_route(struct checker *checker)
+{
+    struct conf *conf = checker->conf;
+    struct conf_route *route = conf_arena_alloc(checker->arena, sizeof(*route));
+    if (route != NULL)
+        route->path = conf_arena_text(checker->arena, "/", 1);
+    if (route == NULL || route->path == NULL) {
+        checker->error = -ENOMEM;
+        return;
+    }
+    route->pool_name = conf->pools[0].name;
+    conf->routes = route;
+    conf->n_routes = 1;
+}
+
+static void check_routes(struct checker *checker)
+{
+    struct conf *conf = checker->conf;
+    const struct conf_node *routes = conf_node_get(checker->root, "routes");
+    bool is_list = routes != NULL && routes->type == CONF_NODE_LIST;
+    if (conf->n_routes == 0 && conf->n_pools == 1) {
+        make_default_route(checker);
+        return;
+    }
+    if (conf->n_routes == 0 && conf->n_pools > 1 && (is_list || !conf_node_is_set(routes)))
+        conf_errors_add(checker->errors, place_of(checker, checker->root, "routes"), "routes",
+                        "missing, expected at least one route because there are %zu pools",
+                        conf->n_pools);
+    const struct conf_node *node = is_list ? STAILQ_FIRST(&routes->children) : routes;
+    for (size_t i = 0; i < conf->n_routes; i++) {
+        resolve_route(checker, i, node);
+        node = is_list ? STAILQ_NEXT(node, sibling) : NULL;
+    }
+    /* A wrong host or path has become a default here, which would look like another's. */
+    if (checker->is_clean)
+        find_repeated(checker, conf->routes, conf->n_routes, sizeof(*conf->routes), compare_routes,
+                      report_route, NULL);
+}
+
+/* ---- the rest */
+
+static void check_sizes(struct checker *checker)
+{
+    const struct conf *conf = checker->conf;
+    if (conf->buffer_bytes >= conf->client.max_head_bytes + BUFFER_SPARE)
+        return;
+    const struct conf_node *client = conf_node_get(checker->root, "client");
+    bool is_buffer_set = conf_node_is_set(conf_node_get(checker->root, "buffer_size"));
+    conf_errors_add(checker->errors,
+                    is_buffer_set ? place_of(checker, checker->root, "buffer_size")
+                                  : place_of(checker, client, "max_head_size"),
+                    is_buffer_set ? "buffer_size" : "client.max_head_size",
+                    "found a buffer_size of %" PRIu32
+                    " bytes and a client.max_head_size of %" PRIu32
+                    ", expected the first to be at least 4k larger",
+                    conf->buffer_bytes, conf->client.max_head_bytes);
+}
+
+static void check_consul(struct checker *checker)
+{
+    const struct conf_consul *consul = &checker->conf->consul;
+    const struct conf_node *node = conf_node_get(checker->root, "consul");
+    if (consul->backoff_min_ms > consul->backoff_max_ms)
+        conf_errors_add(checker->errors, place_of(checker, node, "backoff_max"),
+                        "consul.backoff_max",
+                        "found less than backoff_min, expected at least that");
+    if (consul->token != NULL && consul->token_file != NULL)
+        conf_errors_add(checker->errors, place_of(checker, node, "token_file"), "consul.token_file",
+                        "found token and token_file, expected one of them");
+    if ((consul->cert_file == NULL) != (consul->key_file == NULL))
+        conf_errors_add(
+            checker->errors,
+            place_of(checker, node, consul->cert_file != NULL ? "cert_file" : "key_file"),
+            consul->cert_file != NULL ? "consul.cert_file" : "consul.key_file",
+            "found one of cert_file and key_file, expected both");
+}
+
+int conf_check(struct conf_owned *owned, const struct conf_node *root, struct conf_errors *errors)
+{
+    /* errors holds those of this load only. */
+    struct checker checker = {
+        .conf = &owned->conf,
+        .arena = &owned->arena,
+        .root = root,
+        .errors = errors,
+        .is_clean = errors->n == 0,
+    };
+    check_listeners(&checker);
+    check_pools(&checker);
+    check_routes(&checker);
+    check_sizes(&checker);
+    check_consul(&checker);
+    return checker.error;
+}

@@ -1,0 +1,562 @@
+#include <string.h>
+
+#include "conf/conf.h"
+#include "conf/option.h"
+
+/* Ranges that many options share. */
+#define SECOND UINT64_C(1000)
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+#define KIB UINT64_C(1024)
+#define MIB (1024 * KIB)
+
+/* The field, the structure it is in, and its width. */
+#define AT(structure, field)                                                                       \
+    .offset = offsetof(struct structure, field), .size = sizeof(((struct structure *)0)->field)
+/* A pointer to entries and their count. */
+#define ENTRIES(structure, field, count)                                                           \
+    .offset = offsetof(struct structure, field),                                                   \
+    .count_offset = offsetof(struct structure, count),                                             \
+    .entry_size = sizeof(*((struct structure *)0)->field)
+#define RANGE(low, high) .min = (low), .max = (high)
+
+static const char *const algorithms[] = {
+    [CONF_ALGORITHM_HASH] = "hash",
+    [CONF_ALGORITHM_RING] = "ring",
+    [CONF_ALGORITHM_ROUND_ROBIN] = "round_robin",
+    [CONF_ALGORITHM_LEAST_REQUESTS] = "least_requests",
+    [CONF_ALGORITHM_RANDOM_TWO] = "random_two",
+    NULL,
+};
+static const char *const identities[] = {
+    [CONF_IDENTITY_ADDRESS] = "address", [CONF_IDENTITY_SERVICE] = "service", NULL};
+static const char *const check_types[] = {
+    [CONF_CHECK_NONE] = "none", [CONF_CHECK_HTTP] = "http", [CONF_CHECK_TCP] = "tcp", NULL};
+static const char *const initials[] = {
+    [CONF_INITIAL_UP] = "up", [CONF_INITIAL_DOWN] = "down", NULL};
+static const char *const warnings[] = {[false] = "skip", [true] = "use", NULL};
+static const char *const log_levels[] = {
+    [CONF_LOG_DEBUG] = "debug",
+    [CONF_LOG_INFO] = "info",
+    [CONF_LOG_WARN] = "warn",
+    [CONF_LOG_ERROR] = "error",
+    NULL,
+};
+static const char *const log_formats[] = {[CONF_LOG_TEXT] = "text", [CONF_LOG_JSON] = "json", NULL};
+static const char *const access_formats[] = {
+    [CONF_ACCESS_JSON] = "json", [CONF_ACCESS_COMBINED] = "combined", NULL};
+
+/* In the order of the reference. A section stands before its options. */
+const struct conf_option conf_options[] = {
+    {.key = "", .type = &conf_type_section, .meaning = "The whole file."},
+    {.key = "workers",
+     .type = &conf_type_workers,
+     AT(conf, workers),
+     RANGE(1, 256),
+     .fallback = "auto",
+     .meaning = "Worker threads, each with its own event loop and its own listening sockets. "
+                "`auto` takes one for each processor that the process may use."},
+    {.key = "buffer_size",
+     .type = &conf_type_size,
+     AT(conf, buffer_bytes),
+     RANGE(8 * KIB, 16 * MIB),
+     .fallback = "32k",
+     .meaning = "Size of a relay buffer; a request in progress has one for each direction. It must "
+                "hold a request head and 4k more."},
+    {.key = "drain_timeout",
+     .type = &conf_type_duration,
+     AT(conf, drain_ms),
+     RANGE(1, 24 * HOUR),
+     .fallback = "30s",
+     .meaning = "How long a termination signal waits for requests in progress; what still runs "
+                "then is cut off."},
+
+    {.key = "listeners",
+     .type = &conf_type_list,
+     ENTRIES(conf, listeners, n_listeners),
+     .shorthand = "address",
+     .is_required = true,
+     .meaning = "Where clients connect. A single entry may stand without a list."},
+    {.key = "listeners.N.address",
+     .type = &conf_type_listen,
+     AT(conf_listener, host),
+     .is_required = true,
+     .meaning = "The address to listen on. Without a host it is all addresses, IPv6 and IPv4."},
+    {.key = "listeners.N.backlog",
+     .type = &conf_type_number,
+     AT(conf_listener, backlog),
+     RANGE(1, 65535),
+     .fallback = "4096",
+     .meaning = "Connections that may wait to be accepted, for each worker. The kernel lowers it "
+                "to net.core.somaxconn."},
+
+    {.key = "admin",
+     .type = &conf_type_section,
+     AT(conf, admin),
+     .shorthand = "address",
+     .meaning = "The listener for operators and scrapers: `/metrics`, `/healthz`, `/readyz`. "
+                "Without this section there is none. It has no access control of its own: keep it "
+                "on a private address."},
+    {.key = "admin.address",
+     .type = &conf_type_listen,
+     AT(conf, admin),
+     .is_required = true,
+     .meaning = "The address of the admin listener."},
+    {.key = "admin.backlog",
+     .type = &conf_type_number,
+     AT(conf, admin.backlog),
+     RANGE(1, 65535),
+     .fallback = "64",
+     .meaning = "Connections that may wait to be accepted on the admin listener."},
+
+    {.key = "client",
+     .type = &conf_type_section,
+     AT(conf, client),
+     .meaning = "Limits and deadlines towards clients, the same for all listeners."},
+    {.key = "client.header_timeout",
+     .type = &conf_type_duration,
+     AT(conf, client.header_timeout_ms),
+     RANGE(1, 24 * HOUR),
+     .fallback = "10s",
+     .meaning = "From the first byte of a request to its complete head, and from a new connection "
+                "to its first byte. Ends in 408."},
+    {.key = "client.keepalive_timeout",
+     .type = &conf_type_duration,
+     AT(conf, client.keepalive_timeout_ms),
+     RANGE(1, 24 * HOUR),
+     .fallback = "60s",
+     .meaning = "How long a connection may be idle between two requests before it is closed."},
+    {.key = "client.body_timeout",
+     .type = &conf_type_duration,
+     AT(conf, client.body_timeout_ms),
+     RANGE(1, 24 * HOUR),
+     .fallback = "30s",
+     .meaning = "How long a request body may stand still. Ends in 408."},
+    {.key = "client.send_timeout",
+     .type = &conf_type_duration,
+     AT(conf, client.send_timeout_ms),
+     RANGE(1, 24 * HOUR),
+     .fallback = "30s",
+     .meaning = "How long a client may take no byte of its response before it is cut off."},
+    {.key = "client.max_head_size",
+     .type = &conf_type_size,
+     AT(conf, client.max_head_bytes),
+     RANGE(1 * KIB, 1 * MIB),
+     .fallback = "16k",
+     .meaning = "Request line and header fields together. More is answered 431."},
+    {.key = "client.max_target_size",
+     .type = &conf_type_size,
+     AT(conf, client.max_target_bytes),
+     RANGE(64, 1 * MIB),
+     .fallback = "8k",
+     .meaning = "The target of a request, path and query. More is answered 414."},
+    {.key = "client.max_fields",
+     .type = &conf_type_number,
+     AT(conf, client.max_fields),
+     RANGE(1, 256),
+     .fallback = "100",
+     .meaning = "Header fields of a request. More are answered 431."},
+    {.key = "client.max_body_size",
+     .type = &conf_type_size,
+     AT(conf, client.max_body_bytes),
+     RANGE(0, UINT64_C(1) << 50),
+     .fallback = "0",
+     .meaning = "A request body. More is answered 413. 0 is no limit: bodies are streamed, never "
+                "stored."},
+    {.key = "client.max_connections",
+     .type = &conf_type_number,
+     AT(conf, client.max_connections),
+     RANGE(0, 16 * MIB),
+     .fallback = "0",
+     .meaning = "Client connections of all workers together; more are closed at once. 0 takes as "
+                "many as the descriptors of the process allow."},
+
+    {.key = "consul",
+     .type = &conf_type_section,
+     AT(conf, consul),
+     .meaning = "How services are looked up. Only pools with a `service` use it."},
+    {.key = "consul.address",
+     .type = &conf_type_urls,
+     ENTRIES(conf, consul.addresses, consul.n_addresses),
+     .fallback = "http://127.0.0.1:8500",
+     .meaning = "The Consul agents to ask, tried in order. The local agent is the best choice."},
+    {.key = "consul.token",
+     .type = &conf_type_secret,
+     AT(conf, consul.token),
+     .meaning = "ACL token. It needs `service:read` and `node:read` for what is looked up."},
+    {.key = "consul.token_file",
+     .type = &conf_type_text,
+     AT(conf, consul.token_file),
+     .meaning = "File with the ACL token, read anew before each query, so that a token can be "
+                "replaced without a restart. Not together with `token`."},
+    {.key = "consul.ca_file",
+     .type = &conf_type_text,
+     AT(conf, consul.ca_file),
+     .meaning = "File with the certificates that an agent's certificate is checked against (PEM). "
+                "Without it the system's are used."},
+    {.key = "consul.cert_file",
+     .type = &conf_type_text,
+     AT(conf, consul.cert_file),
+     .meaning = "File with our own certificate for the agent (PEM). Goes with `key_file`."},
+    {.key = "consul.key_file",
+     .type = &conf_type_text,
+     AT(conf, consul.key_file),
+     .meaning = "File with the private key of `cert_file` (PEM)."},
+    {.key = "consul.wait",
+     .type = &conf_type_duration,
+     AT(conf, consul.wait_ms),
+     RANGE(1 * SECOND, 10 * MINUTE),
+     .fallback = "60s",
+     .meaning =
+         "How long a blocking query may wait for a change. Changes are seen at once whatever "
+         "it is."},
+    {.key = "consul.connect_timeout",
+     .type = &conf_type_duration,
+     AT(conf, consul.connect_timeout_ms),
+     RANGE(1, 10 * MINUTE),
+     .fallback = "2s",
+     .meaning = "How long connecting to an agent may take before the next one is tried."},
+    {.key = "consul.stale",
+     .type = &conf_type_bool,
+     AT(conf, consul.stale),
+     .fallback = "true",
+     .meaning = "Whether any Consul server may answer, not only the leader. Discovery then goes on "
+                "while the servers elect one."},
+    {.key = "consul.max_stale",
+     .type = &conf_type_duration,
+     AT(conf, consul.max_stale_ms),
+     RANGE(0, 24 * HOUR),
+     .fallback = "10s",
+     .meaning = "An answer from a server that has been out of touch with the leader for longer is "
+                "asked for again from the leader."},
+    {.key = "consul.hold",
+     .type = &conf_type_duration,
+     AT(conf, consul.hold_ms),
+     RANGE(0, 24 * HOUR),
+     .fallback = "30s",
+     .meaning =
+         "How long Consul must affirm that a service has no instances before a pool that had "
+         "some becomes empty. 0 believes the first answer."},
+    {.key = "consul.backoff_min",
+     .type = &conf_type_duration,
+     AT(conf, consul.backoff_min_ms),
+     RANGE(1, 10 * MINUTE),
+     .fallback = "250ms",
+     .meaning = "The pause after a first failed query; each further one doubles it, with jitter."},
+    {.key = "consul.backoff_max",
+     .type = &conf_type_duration,
+     AT(conf, consul.backoff_max_ms),
+     RANGE(1, 1 * HOUR),
+     .fallback = "30s",
+     .meaning = "The longest pause between failing queries. At least `backoff_min`."},
+
+    {.key = "log", .type = &conf_type_section, AT(conf, log), .meaning = "What is written down."},
+    {.key = "log.level",
+     .type = &conf_type_word,
+     AT(conf, log.level),
+     .words = log_levels,
+     .fallback = "info",
+     .meaning = "The least important events that are logged."},
+    {.key = "log.format",
+     .type = &conf_type_word,
+     AT(conf, log.format),
+     .words = log_formats,
+     .fallback = "text",
+     .meaning = "Format of the event log, which goes to standard error: an event name and "
+                "key=value pairs, or the same as a JSON object a line."},
+    {.key = "log.access",
+     .type = &conf_type_text,
+     AT(conf, log.access_file),
+     .meaning = "File of the access log, one line a request; `-` is standard output. Without it "
+                "there is no access log."},
+    {.key = "log.access_format",
+     .type = &conf_type_word,
+     AT(conf, log.access_format),
+     .words = access_formats,
+     .fallback = "json",
+     .meaning = "Format of the access log: a JSON object a line, or the combined format of web "
+                "servers with quoit's own fields behind."},
+
+    {.key = "routes",
+     .type = &conf_type_list,
+     ENTRIES(conf, routes, n_routes),
+     .meaning = "Which pool takes a request. The most specific host wins, then the longest path. "
+                "A request without a route is answered 404. With a single pool and no routes all "
+                "requests go there."},
+    {.key = "routes.N.host",
+     .type = &conf_type_route_host,
+     AT(conf_route, host),
+     .meaning = "Host of the request, without port and in any case. `*.example.com` stands for all "
+                "names below example.com. Without it the route takes any host."},
+    {.key = "routes.N.path",
+     .type = &conf_type_path,
+     AT(conf_route, path),
+     .fallback = "/",
+     .meaning = "Beginning of the request's path, in whole segments: `/img` takes `/img` and "
+                "`/img/a`, not `/images`."},
+    {.key = "routes.N.pool",
+     .type = &conf_type_text,
+     AT(conf_route, pool_name),
+     .is_required = true,
+     .meaning = "Name of the pool."},
+
+    {.key = "pools",
+     .type = &conf_type_map,
+     ENTRIES(conf, pools, n_pools),
+     .is_required = true,
+     .meaning = "The groups of endpoints that requests are spread over. A name is made of letters, "
+                "digits, `_`, `.` and `-`. A pool has static `endpoints`, a `service`, or both."},
+    {.key = "pools.NAME.endpoints",
+     .type = &conf_type_list,
+     ENTRIES(conf_pool, endpoints, n_endpoints),
+     .shorthand = "address",
+     .meaning = "Static endpoints. An entry is an address or a map."},
+    {.key = "pools.NAME.endpoints.N.address",
+     .type = &conf_type_endpoint,
+     AT(conf_endpoint, host),
+     .is_required = true,
+     .meaning = "Where the endpoint listens. A name is resolved once, at the start."},
+    {.key = "pools.NAME.endpoints.N.weight",
+     .type = &conf_type_decimal,
+     AT(conf_endpoint, weight),
+     RANGE(0, 65536),
+     .fallback = "1",
+     .meaning = "Its share of the requests in relation to the others' weights. 0 gives it no new "
+                "requests."},
+    {.key = "pools.NAME.service",
+     .type = &conf_type_section,
+     AT(conf_pool, service),
+     .shorthand = "name",
+     .meaning = "The Consul service whose instances are endpoints of the pool."},
+    {.key = "pools.NAME.service.name",
+     .type = &conf_type_text,
+     AT(conf_pool, service.name),
+     .is_required = true,
+     .meaning = "Name of the service."},
+    {.key = "pools.NAME.service.datacenter",
+     .type = &conf_type_text,
+     AT(conf_pool, service.datacenter),
+     .meaning = "Consul datacenter. Without it, the agent's own."},
+    {.key = "pools.NAME.service.tag",
+     .type = &conf_type_text,
+     AT(conf_pool, service.tag),
+     .meaning = "Only instances with this tag."},
+    {.key = "pools.NAME.service.filter",
+     .type = &conf_type_text,
+     AT(conf_pool, service.filter),
+     .meaning = "Only instances for which this Consul filter expression holds."},
+    {.key = "pools.NAME.service.warning",
+     .type = &conf_type_word,
+     AT(conf_pool, service.use_warning),
+     .words = warnings,
+     .fallback = "use",
+     .meaning = "Instances that Consul has in state warning: `use` them with their warning weight, "
+                "or `skip` them."},
+    {.key = "pools.NAME.algorithm",
+     .type = &conf_type_word,
+     AT(conf_pool, algorithm),
+     .words = algorithms,
+     .fallback = "hash",
+     .meaning = "How an endpoint is chosen. `hash` and `ring` hash a key of the request "
+                "consistently, so that equal keys meet the same endpoint and a change of the pool "
+                "moves only the keys it must: `hash` by a table of slots, `ring` by virtual nodes "
+                "on a circle. `round_robin` takes turns by weight, `least_requests` takes the "
+                "endpoint with the fewest requests in progress for its weight, `random_two` the "
+                "better of two random ones."},
+    {.key = "pools.NAME.hash_key",
+     .type = &conf_type_key,
+     AT(conf_pool, key),
+     .fallback = "path",
+     .meaning =
+         "What is hashed: the `path` without its query, the `uri` with it, a query argument, "
+         "a header field, a cookie, or the `client`'s address. `none` goes round robin."},
+    {.key = "pools.NAME.hash_key_fallback",
+     .type = &conf_type_key,
+     AT(conf_pool, key_fallback),
+     .fallback = "client",
+     .meaning = "What is hashed when a request lacks the `hash_key`."},
+    {.key = "pools.NAME.identity",
+     .type = &conf_type_word,
+     AT(conf_pool, identity),
+     .words = identities,
+     .fallback = "address",
+     .meaning = "What an endpoint's place in the hash hangs on: its `address` and port, or the "
+                "datacenter, node and ID of its Consul `service`, so that an instance keeps its "
+                "keys when it comes back at another address. Static endpoints have only the "
+                "address."},
+    {.key = "pools.NAME.slots",
+     .type = &conf_type_power,
+     AT(conf_pool, slots),
+     RANGE(1u << 10, 1u << 22),
+     .fallback = "262144",
+     .meaning = "Size of the slot table of `hash`. At least a hundred for each endpoint keep the "
+                "shares even."},
+    {.key = "pools.NAME.points",
+     .type = &conf_type_number,
+     AT(conf_pool, points),
+     RANGE(1, 65536),
+     .fallback = "160",
+     .meaning = "Virtual nodes of `ring` for an endpoint of weight 1."},
+    {.key = "pools.NAME.seed",
+     .type = &conf_type_number,
+     AT(conf_pool, seed),
+     RANGE(0, UINT64_MAX),
+     .fallback = "0",
+     .meaning = "Mixed into every hash. Balancers that shall agree on who owns a key need the same "
+                "one."},
+    {.key = "pools.NAME.retries",
+     .type = &conf_type_number,
+     AT(conf_pool, retries),
+     RANGE(0, 15),
+     .fallback = "2",
+     .meaning = "Further attempts, each at another endpoint, when one fails before it can have "
+                "processed the request, or for idempotent methods before it has answered."},
+    {.key = "pools.NAME.max_idle",
+     .type = &conf_type_number,
+     AT(conf_pool, max_idle),
+     RANGE(0, 65535),
+     .fallback = "64",
+     .meaning = "Idle connections kept open to each endpoint, for each worker."},
+
+    {.key = "pools.NAME.timeouts",
+     .type = &conf_type_section,
+     AT(conf_pool, timeouts),
+     .meaning = "Deadlines towards the endpoints."},
+    {.key = "pools.NAME.timeouts.connect",
+     .type = &conf_type_duration,
+     AT(conf_pool, timeouts.connect_ms),
+     RANGE(1, 1 * HOUR),
+     .fallback = "2s",
+     .meaning = "Connecting. Then another endpoint is tried, or the answer is 504."},
+    {.key = "pools.NAME.timeouts.response",
+     .type = &conf_type_duration,
+     AT(conf_pool, timeouts.response_ms),
+     RANGE(1, 24 * HOUR),
+     .fallback = "30s",
+     .meaning = "From the request sent to the head of its response. Ends in 504."},
+    {.key = "pools.NAME.timeouts.idle",
+     .type = &conf_type_duration,
+     AT(conf_pool, timeouts.idle_ms),
+     RANGE(1, 24 * HOUR),
+     .fallback = "60s",
+     .meaning = "How long a body may stand still between quoit and the endpoint."},
+    {.key = "pools.NAME.timeouts.total",
+     .type = &conf_type_duration,
+     AT(conf_pool, timeouts.total_ms),
+     RANGE(0, 24 * HOUR),
+     .fallback = "0",
+     .meaning = "The whole request, retries and bodies included. 0 is no limit."},
+    {.key = "pools.NAME.timeouts.tunnel",
+     .type = &conf_type_duration,
+     AT(conf_pool, timeouts.tunnel_ms),
+     RANGE(1, 168 * HOUR),
+     .fallback = "1h",
+     .meaning = "How long a tunnel (WebSocket) may be idle."},
+    {.key = "pools.NAME.timeouts.keepalive",
+     .type = &conf_type_duration,
+     AT(conf_pool, timeouts.keepalive_ms),
+     RANGE(1, 24 * HOUR),
+     .fallback = "30s",
+     .meaning = "How long an idle connection to an endpoint is kept. Best below the endpoint's own "
+                "limit."},
+
+    {.key = "pools.NAME.health_check",
+     .type = &conf_type_section,
+     AT(conf_pool, check),
+     .meaning =
+         "Probes of quoit's own. Without this section there are none, and only Consul's view "
+         "counts; an empty one (`{}`) asks for `/` by HTTP."},
+    {.key = "pools.NAME.health_check.type",
+     .type = &conf_type_word,
+     AT(conf_pool, check.type),
+     .words = check_types,
+     .fallback = "http",
+     .meaning = "`http` sends a request and looks at the status, `tcp` only connects, `none` does "
+                "not probe."},
+    {.key = "pools.NAME.health_check.path",
+     .type = &conf_type_path,
+     AT(conf_pool, check.path),
+     .fallback = "/",
+     .meaning = "The path that an HTTP check asks for."},
+    {.key = "pools.NAME.health_check.host",
+     .type = &conf_type_text,
+     AT(conf_pool, check.host),
+     .meaning = "The Host field of an HTTP check. Without it, the endpoint's address and port."},
+    {.key = "pools.NAME.health_check.method",
+     .type = &conf_type_method,
+     AT(conf_pool, check.method),
+     .fallback = "GET",
+     .meaning = "The method of an HTTP check."},
+    {.key = "pools.NAME.health_check.expect",
+     .type = &conf_type_statuses,
+     ENTRIES(conf_pool, check.expect, check.n_expect),
+     RANGE(100, 599),
+     .fallback = "200-399",
+     .meaning = "The status codes of an HTTP check that count as success."},
+    {.key = "pools.NAME.health_check.interval",
+     .type = &conf_type_duration,
+     AT(conf_pool, check.interval_ms),
+     RANGE(10, 24 * HOUR),
+     .fallback = "2s",
+     .meaning = "From one probe of an endpoint to the next, give or take a tenth."},
+    {.key = "pools.NAME.health_check.timeout",
+     .type = &conf_type_duration,
+     AT(conf_pool, check.timeout_ms),
+     RANGE(1, 1 * HOUR),
+     .fallback = "1s",
+     .meaning = "How long a probe may take before it has failed."},
+    {.key = "pools.NAME.health_check.rise",
+     .type = &conf_type_number,
+     AT(conf_pool, check.rise),
+     RANGE(1, 1000),
+     .fallback = "2",
+     .meaning = "Successes in a row that bring an endpoint back."},
+    {.key = "pools.NAME.health_check.fall",
+     .type = &conf_type_number,
+     AT(conf_pool, check.fall),
+     RANGE(1, 1000),
+     .fallback = "3",
+     .meaning = "Failures in a row that take an endpoint out."},
+    {.key = "pools.NAME.health_check.port",
+     .type = &conf_type_number,
+     AT(conf_pool, check.port),
+     RANGE(0, 65535),
+     .fallback = "0",
+     .meaning = "The port to probe. 0 is the endpoint's own."},
+    {.key = "pools.NAME.health_check.initial",
+     .type = &conf_type_word,
+     AT(conf_pool, check.initial),
+     .words = initials,
+     .fallback = "up",
+     .meaning =
+         "Whether a new endpoint takes requests before its first probe has ended. That first "
+         "result decides by itself."},
+};
+
+const size_t conf_n_options = sizeof(conf_options) / sizeof(*conf_options);
+
+/* What stands for an entry between a section's key and those of its options. */
+static const char *entry_mark(const struct conf_option *section)
+{
+    if (section->type->shape == CONF_SHAPE_LIST)
+        return ".N.";
+    if (section->type->shape == CONF_SHAPE_MAP)
+        return ".NAME.";
+    return section->key[0] == '\0' ? "" : ".";
+}
+
+bool conf_option_is_in(const struct conf_option *option, const struct conf_option *section)
+{
+    const char *mark = entry_mark(section);
+    size_t n = strlen(section->key);
+    if (option == section || strncmp(option->key, section->key, n) != 0 ||
+        strncmp(option->key + n, mark, strlen(mark)) != 0)
+        return false;
+    return strchr(option->key + n + strlen(mark), '.') == NULL;
+}
+
+const char *conf_option_name(const struct conf_option *option)
+{
+    const char *dot = strrchr(option->key, '.');
+    return dot == NULL ? option->key : dot + 1;
+}

@@ -1,0 +1,531 @@
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conf/conf.h"
+#include "conf/option.h"
+#include "conf/units.h"
+
+/* Numbers, enums and booleans of any width. */
+static void store(const struct conf_option *option, void *field, uint64_t value)
+{
+    uint8_t u8 = (uint8_t)value;
+    uint16_t u16 = (uint16_t)value;
+    uint32_t u32 = (uint32_t)value;
+    const void *from = &value;
+    if (option->size == sizeof(u8))
+        from = &u8;
+    else if (option->size == sizeof(u16))
+        from = &u16;
+    else if (option->size == sizeof(u32))
+        from = &u32;
+    else
+        assert(option->size == sizeof(value));
+    memcpy(field, from, option->size);
+}
+
+static int store_in_range(const struct conf_option *option, void *field, uint64_t value)
+{
+    if (value < option->min || value > option->max)
+        return -EINVAL;
+    store(option, field, value);
+    return 0;
+}
+
+static int store_text(void *field, struct conf_arena *arena, const char *text)
+{
+    char *copy = conf_arena_text(arena, text, strlen(text));
+    if (copy == NULL)
+        return -ENOMEM;
+    *(char **)field = copy;
+    return 0;
+}
+
+/* ---- whole numbers */
+
+static int parse_number(const struct conf_option *option, const char *text, void *field,
+                        struct conf_arena *arena)
+{
+    (void)arena;
+    uint64_t value;
+    if (conf_parse_number(text, &value) != 0)
+        return -EINVAL;
+    return store_in_range(option, field, value);
+}
+
+static void describe_number(const struct conf_option *option, FILE *out)
+{
+    fprintf(out, "a whole number from %" PRIu64 " to %" PRIu64, option->min, option->max);
+}
+
+const struct conf_type conf_type_number = {CONF_SHAPE_VALUE, parse_number, describe_number};
+
+static int parse_power(const struct conf_option *option, const char *text, void *field,
+                       struct conf_arena *arena)
+{
+    (void)arena;
+    uint64_t value;
+    if (conf_parse_number(text, &value) != 0 || (value & (value - 1)) != 0)
+        return -EINVAL;
+    return store_in_range(option, field, value);
+}
+
+static void describe_power(const struct conf_option *option, FILE *out)
+{
+    fprintf(out, "a power of two from %" PRIu64 " to %" PRIu64, option->min, option->max);
+}
+
+const struct conf_type conf_type_power = {CONF_SHAPE_VALUE, parse_power, describe_power};
+
+/* The processors that this process may run on. */
+static uint64_t usable_processors(void)
+{
+    cpu_set_t set;
+    long n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
+                                                          : sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : (uint64_t)n;
+}
+
+static int parse_workers(const struct conf_option *option, const char *text, void *field,
+                         struct conf_arena *arena)
+{
+    if (strcmp(text, "auto") != 0)
+        return parse_number(option, text, field, arena);
+    uint64_t n = usable_processors();
+    store(option, field, n > option->max ? option->max : n);
+    return 0;
+}
+
+static void describe_workers(const struct conf_option *option, FILE *out)
+{
+    fputs("`auto` or ", out);
+    describe_number(option, out);
+}
+
+const struct conf_type conf_type_workers = {CONF_SHAPE_VALUE, parse_workers, describe_workers};
+
+/* ---- other numbers */
+
+static int parse_decimal(const struct conf_option *option, const char *text, void *field,
+                         struct conf_arena *arena)
+{
+    (void)arena;
+    double value;
+    if (conf_parse_decimal(text, &value) != 0 || value < (double)option->min ||
+        value > (double)option->max)
+        return -EINVAL;
+    *(double *)field = value;
+    return 0;
+}
+
+static void describe_decimal(const struct conf_option *option, FILE *out)
+{
+    fprintf(out, "a number from %" PRIu64 " to %" PRIu64, option->min, option->max);
+}
+
+const struct conf_type conf_type_decimal = {CONF_SHAPE_VALUE, parse_decimal, describe_decimal};
+
+static int parse_size(const struct conf_option *option, const char *text, void *field,
+                      struct conf_arena *arena)
+{
+    (void)arena;
+    uint64_t value;
+    if (conf_parse_size(text, &value) != 0)
+        return -EINVAL;
+    return store_in_range(option, field, value);
+}
+
+static void describe_size(const struct conf_option *option, FILE *out)
+{
+    fputs("a size with its unit (b, k, m, g) from ", out);
+    conf_print_size(option->min, out);
+    fputs(" to ", out);
+    conf_print_size(option->max, out);
+}
+
+const struct conf_type conf_type_size = {CONF_SHAPE_VALUE, parse_size, describe_size};
+
+static int parse_duration(const struct conf_option *option, const char *text, void *field,
+                          struct conf_arena *arena)
+{
+    (void)arena;
+    uint64_t value;
+    if (conf_parse_duration(text, &value) != 0)
+        return -EINVAL;
+    return store_in_range(option, field, value);
+}
+
+static void describe_duration(const struct conf_option *option, FILE *out)
+{
+    fputs("a duration with its unit (ms, s, m, h) from ", out);
+    conf_print_duration(option->min, out);
+    fputs(" to ", out);
+    conf_print_duration(option->max, out);
+}
+
+const struct conf_type conf_type_duration = {CONF_SHAPE_VALUE, parse_duration, describe_duration};
+
+/* ---- words */
+
+static const char *const bool_words[] = {"false", "true", NULL};
+
+static int store_word(const struct conf_option *option, const char *const *words, const char *text,
+                      void *field)
+{
+    for (uint64_t i = 0; words[i] != NULL; i++) {
+        if (strcmp(words[i], text) == 0) {
+            store(option, field, i);
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static int parse_bool(const struct conf_option *option, const char *text, void *field,
+                      struct conf_arena *arena)
+{
+    (void)arena;
+    return store_word(option, bool_words, text, field);
+}
+
+static int parse_word(const struct conf_option *option, const char *text, void *field,
+                      struct conf_arena *arena)
+{
+    (void)arena;
+    return store_word(option, option->words, text, field);
+}
+
+static void describe_words(const char *const *words, FILE *out)
+{
+    for (size_t i = 0; words[i] != NULL; i++) {
+        const char *before = i == 0 ? "" : ", ";
+        if (i > 0 && words[i + 1] == NULL)
+            before = " or ";
+        fprintf(out, "%s`%s`", before, words[i]);
+    }
+}
+
+static void describe_bool(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    describe_words((const char *const[]){"true", "false", NULL}, out);
+}
+
+static void describe_word(const struct conf_option *option, FILE *out)
+{
+    describe_words(option->words, out);
+}
+
+const struct conf_type conf_type_bool = {CONF_SHAPE_VALUE, parse_bool, describe_bool};
+const struct conf_type conf_type_word = {CONF_SHAPE_VALUE, parse_word, describe_word};
+
+/* ---- text */
+
+/* Values end up in requests, files' names and logs: nothing there may break a line. */
+static bool is_printable(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < 0x20 || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static int parse_text(const struct conf_option *option, const char *text, void *field,
+                      struct conf_arena *arena)
+{
+    (void)option;
+    if (text[0] == '\0' || !is_printable(text))
+        return -EINVAL;
+    return store_text(field, arena, text);
+}
+
+static void describe_text(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    fputs("text without control characters", out);
+}
+
+const struct conf_type conf_type_text = {CONF_SHAPE_VALUE, parse_text, describe_text};
+const struct conf_type conf_type_secret = {CONF_SHAPE_VALUE, parse_text, describe_text};
+
+static int parse_method(const struct conf_option *option, const char *text, void *field,
+                        struct conf_arena *arena)
+{
+    (void)option;
+    if (strcmp(text, "GET") != 0 && strcmp(text, "HEAD") != 0)
+        return -EINVAL;
+    return store_text(field, arena, text);
+}
+
+static void describe_method(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    fputs("`GET` or `HEAD`", out);
+}
+
+const struct conf_type conf_type_method = {CONF_SHAPE_VALUE, parse_method, describe_method};
+
+/* Visible ASCII: what may stand in a request line. */
+static bool is_visible(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text <= ' ' || *text > '~')
+            return false;
+    }
+    return true;
+}
+
+static int parse_path(const struct conf_option *option, const char *text, void *field,
+                      struct conf_arena *arena)
+{
+    (void)option;
+    if (text[0] != '/' || !is_visible(text) || strchr(text, '#') != NULL)
+        return -EINVAL;
+    return store_text(field, arena, text);
+}
+
+static void describe_path(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    fputs("a path that begins with / and has no spaces", out);
+}
+
+const struct conf_type conf_type_path = {CONF_SHAPE_VALUE, parse_path, describe_path};
+
+/* ---- hosts and addresses */
+
+static int parse_route_host(const struct conf_option *option, const char *text, void *field,
+                            struct conf_arena *arena)
+{
+    (void)option;
+    struct conf_host_port host;
+    bool is_wildcard = strncmp(text, "*.", 2) == 0;
+    const char *name = is_wildcard ? text + 2 : text;
+    if (conf_parse_host(name, strlen(name), &host) != 0)
+        return -EINVAL;
+    if (is_wildcard && host.type != CONF_HOST_NAME)
+        return -EINVAL;
+    char *copy = conf_arena_alloc(arena, strlen(text) + sizeof(host.host));
+    if (copy == NULL)
+        return -ENOMEM;
+    bool has_brackets = name[0] == '['; /* as in a Host field */
+    snprintf(copy, strlen(text) + sizeof(host.host), "%s%s%s%s", is_wildcard ? "*." : "",
+             has_brackets ? "[" : "", host.host, has_brackets ? "]" : "");
+    *(char **)field = copy;
+    return 0;
+}
+
+static void describe_route_host(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    fputs("a host name without port, such as `images.example.com` or `*.example.com`", out);
+}
+
+const struct conf_type conf_type_route_host = {CONF_SHAPE_VALUE, parse_route_host,
+                                               describe_route_host};
+
+static int parse_listen(const struct conf_option *option, const char *text, void *field,
+                        struct conf_arena *arena)
+{
+    (void)option;
+    struct conf_listener *listener = field;
+    struct conf_host_port address;
+    if (conf_parse_host_port(text, &address) != 0 || address.type == CONF_HOST_NAME)
+        return -EINVAL;
+    listener->port = address.port;
+    return address.type == CONF_HOST_ALL ? 0 : store_text(&listener->host, arena, address.host);
+}
+
+static void describe_listen(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    fputs("a numeric address with its port: `127.0.0.1:8080`, `[::1]:8080`, or `:8080` for all "
+          "addresses",
+          out);
+}
+
+const struct conf_type conf_type_listen = {CONF_SHAPE_VALUE, parse_listen, describe_listen};
+
+static int parse_endpoint(const struct conf_option *option, const char *text, void *field,
+                          struct conf_arena *arena)
+{
+    (void)option;
+    struct conf_endpoint *endpoint = field;
+    struct conf_host_port address;
+    if (conf_parse_host_port(text, &address) != 0 || address.type == CONF_HOST_ALL)
+        return -EINVAL;
+    endpoint->port = address.port;
+    return store_text(&endpoint->host, arena, address.host);
+}
+
+static void describe_endpoint(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    fputs("a host with its port: `10.0.0.1:80`, `[2001:db8::1]:80` or `images.internal:80`", out);
+}
+
+const struct conf_type conf_type_endpoint = {CONF_SHAPE_VALUE, parse_endpoint, describe_endpoint};
+
+/* Scheme and authority; a single slash behind them is dropped, a path refused. */
+static int parse_url(const struct conf_option *option, const char *text, void *field,
+                     struct conf_arena *arena)
+{
+    (void)option;
+    struct conf_host_port address;
+    const char *host = NULL;
+    if (strncmp(text, "http://", 7) == 0)
+        host = text + 7;
+    else if (strncmp(text, "https://", 8) == 0)
+        host = text + 8;
+    if (host == NULL)
+        return -EINVAL;
+    char *copy = conf_arena_text(arena, text, strlen(text));
+    if (copy == NULL)
+        return -ENOMEM;
+    char *authority = copy + (host - text);
+    size_t n = strlen(authority);
+    if (n > 0 && authority[n - 1] == '/')
+        authority[--n] = '\0';
+    bool has_port = conf_parse_host_port(authority, &address) == 0;
+    if (has_port ? address.type == CONF_HOST_ALL : conf_parse_host(authority, n, &address) != 0)
+        return -EINVAL;
+    *(char **)field = copy;
+    return 0;
+}
+
+static void describe_urls(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    fputs("an address such as `http://127.0.0.1:8500` or `https://consul.internal:8501`, or a list "
+          "of them",
+          out);
+}
+
+const struct conf_type conf_type_urls = {CONF_SHAPE_VALUES, parse_url, describe_urls};
+
+/* ---- hash keys */
+
+static const struct {
+    const char *word;
+    enum conf_key_source source;
+    bool has_name;
+} key_sources[] = {
+    {"none", CONF_KEY_NONE, false},     {"path", CONF_KEY_PATH, false},
+    {"uri", CONF_KEY_URI, false},       {"query:", CONF_KEY_QUERY, true},
+    {"header:", CONF_KEY_HEADER, true}, {"cookie:", CONF_KEY_COOKIE, true},
+    {"client", CONF_KEY_CLIENT, false},
+};
+
+/* A token of RFC 9110 section 5.6.2: what names of fields and cookies are made of. */
+static bool is_token(const char *text)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    if (text[0] == '\0')
+        return false;
+    for (; *text != '\0'; text++) {
+        bool is_letter = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z');
+        if (!is_letter && !(*text >= '0' && *text <= '9') && strchr(others, *text) == NULL)
+            return false;
+    }
+    return true;
+}
+
+/* An argument's name as it stands in a query, percent-encoded or not. */
+static bool is_argument(const char *text)
+{
+    return text[0] != '\0' && is_visible(text) && strpbrk(text, "&=#") == NULL;
+}
+
+static int parse_key(const struct conf_option *option, const char *text, void *field,
+                     struct conf_arena *arena)
+{
+    (void)option;
+    struct conf_key *key = field;
+    for (size_t i = 0; i < sizeof(key_sources) / sizeof(*key_sources); i++) {
+        size_t n = strlen(key_sources[i].word);
+        if (strncmp(text, key_sources[i].word, n) != 0)
+            continue;
+        if (!key_sources[i].has_name && text[n] != '\0')
+            continue;
+        const char *name = text + n;
+        if (key_sources[i].source == CONF_KEY_QUERY ? !is_argument(name)
+                                                    : key_sources[i].has_name && !is_token(name))
+            return -EINVAL;
+        key->source = key_sources[i].source;
+        return key_sources[i].has_name ? store_text(&key->name, arena, name) : 0;
+    }
+    return -EINVAL;
+}
+
+static void describe_key(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    fputs("`path`, `uri`, `query:NAME`, `header:NAME`, `cookie:NAME`, `client` or `none`", out);
+}
+
+const struct conf_type conf_type_key = {CONF_SHAPE_VALUE, parse_key, describe_key};
+
+/* ---- status codes */
+
+static int parse_statuses(const struct conf_option *option, const char *text, void *field,
+                          struct conf_arena *arena)
+{
+    (void)arena;
+    struct conf_status_range *range = field;
+    char first[4];
+    uint64_t low;
+    uint64_t high;
+    size_t n = strcspn(text, "-");
+    if (n != sizeof(first) - 1)
+        return -EINVAL;
+    memcpy(first, text, n);
+    first[n] = '\0';
+    const char *last = text[n] == '-' ? text + n + 1 : first;
+    if (conf_parse_number(first, &low) != 0 || conf_parse_number(last, &high) != 0)
+        return -EINVAL;
+    if (low < option->min || high > option->max || low > high)
+        return -EINVAL;
+    *range = (struct conf_status_range){.low = (uint16_t)low, .high = (uint16_t)high};
+    return 0;
+}
+
+static void describe_statuses(const struct conf_option *option, FILE *out)
+{
+    fprintf(out,
+            "a status code or range from %" PRIu64 " to %" PRIu64
+            ", such as `200` or `200-399`, or a list of them",
+            option->min, option->max);
+}
+
+const struct conf_type conf_type_statuses = {CONF_SHAPE_VALUES, parse_statuses, describe_statuses};
+
+/* ---- sections */
+
+static void describe_section(const struct conf_option *option, FILE *out)
+{
+    fputs("a map of options", out);
+    if (option->shorthand != NULL)
+        fprintf(out, ", or the `%s` alone", option->shorthand);
+}
+
+static void describe_list(const struct conf_option *option, FILE *out)
+{
+    fputs("a list; each entry is ", out);
+    describe_section(option, out);
+}
+
+static void describe_map(const struct conf_option *option, FILE *out)
+{
+    fputs("a map from names to sections; each section is ", out);
+    describe_section(option, out);
+}
+
+const struct conf_type conf_type_section = {CONF_SHAPE_SECTION, NULL, describe_section};
+const struct conf_type conf_type_list = {CONF_SHAPE_LIST, NULL, describe_list};
+const struct conf_type conf_type_map = {CONF_SHAPE_MAP, NULL, describe_map};
