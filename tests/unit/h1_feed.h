@@ -186,4 +186,76 @@ static inline bool trailers_agree(struct span message, const struct h1_limits *l
     return split == status && trailers_equal(&state.trailers, whole);
 }
 
+/* What a reader makes of a stream of body bytes. */
+struct body_result {
+    enum h1_status status;
+    size_t read;     /* bytes of the stream the reader is through with, but not those of an error */
+    size_t payload;  /* bytes of payload in it */
+    uint8_t *copied; /* them */
+};
+
+/*
+ * Reads pieces of `step` bytes (0: all at once), taking at most `take` payload bytes of a run. The
+ * first piece is `first` bytes long when first > 0. The result's `copied` is the caller's to free.
+ */
+struct body_feed {
+    struct h1_framing framing;
+    struct span stream;
+    size_t first, step, take;
+};
+
+/* Reads one piece: as far as it goes. */
+static inline enum h1_status body_read_piece(struct h1_body *body, const uint8_t *piece, size_t n,
+                                             size_t take, struct body_result *result)
+{
+    size_t at = 0;
+    while (true) {
+        struct h1_run run;
+        enum h1_status status = h1_body_next(body, piece + at, n - at, &run);
+        if (status == H1_ERROR)
+            return status;
+        at += run.skip;
+        result->read += run.skip;
+        if (status != H1_DATA)
+            return status;
+        size_t k = run.n < take ? run.n : take;
+        memcpy(result->copied + result->payload, piece + at, k);
+        h1_body_take(body, k);
+        result->payload += k;
+        result->read += k;
+        at += k;
+    }
+}
+
+static inline struct body_result feed_body(const struct body_feed *feed)
+{
+    struct h1_body body;
+    h1_body_init(&body, &feed->framing, REASON_BAD_REQUEST);
+    struct body_result result = {.status = H1_MORE, .copied = malloc(feed->stream.n + 1)};
+    size_t at = 0;
+    do {
+        size_t step = at == 0 && feed->first > 0 ? feed->first : feed->step;
+        size_t left = feed->stream.n - at;
+        size_t n = step == 0 || step > left ? left : step;
+        uint8_t *piece = malloc(n);
+        if (n > 0)
+            memcpy(piece, feed->stream.p + at, n);
+        result.status = body_read_piece(&body, piece, n, feed->take, &result);
+        free(piece);
+        at += n;
+    } while (result.status == H1_MORE && at < feed->stream.n);
+    return result;
+}
+
+/* Whether two readings agree; frees the second. Of an error, only that it is one and the payload
+ * before it count: how much framing was passed depends on the pieces. */
+static inline bool body_results_agree(const struct body_result *a, struct body_result *b)
+{
+    bool agree = a->status == b->status && a->payload == b->payload &&
+                 (a->status == H1_ERROR || a->read == b->read) &&
+                 (a->payload == 0 || memcmp(a->copied, b->copied, a->payload) == 0);
+    free(b->copied);
+    return agree;
+}
+
 #endif
