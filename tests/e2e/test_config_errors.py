@@ -1,4 +1,4 @@
-"""A wrong configuration: every mistake at once, each with its place, its key and what was expected."""
+"""A wrong configuration: every mistake at once, with its place, its key and what was expected."""
 import re
 import textwrap
 
