@@ -336,7 +336,7 @@ static int fail(int error, const char *why, const char **ret_why)
     return error;
 }
 
-/* jansson names every mistake in the text; what it does not name is memory. */
+/* jansson names every mistake in the text; what it does not name is memory (json_memory.h). */
 static int fail_json(const json_error_t *error, const char **ret_why)
 {
     switch (json_error_code(error)) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "discovery/json_memory.h"
 #include "discovery/watch.h"
 
 enum {
@@ -132,6 +133,7 @@ static void tear_down(struct discovery *self)
 int discovery_start(const struct conf *conf, discovery_observer_fn *observer, void *context,
                     struct discovery **ret_discovery)
 {
+    json_memory_abort_when_out();
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return -ENOMEM;
     struct discovery *self = calloc(1, sizeof *self);
