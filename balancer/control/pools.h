@@ -1,0 +1,44 @@
+/*
+ * The control plane's side of the pools: which endpoints each has, merged by identity.
+ *
+ * An endpoint that stays keeps its object, and with it its counters, its connections and its
+ * requests. One that is new is made, probed and published; one that is gone leaves the ring at
+ * once and lives on until its last request ends. Control's thread alone.
+ */
+#ifndef QUOIT_BALANCER_CONTROL_POOLS_H
+#define QUOIT_BALANCER_CONTROL_POOLS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "balancer/pool/pool.h"
+#include "conf/conf.h"
+#include "discovery/discovery.h"
+#include "health/health.h"
+
+struct pools;
+
+/*
+ * Makes a run-time pool for each of conf->pools and fills them with their static endpoints. health
+ * probes them from now on and must outlive the pools. Returns 0, or -errno after logging what
+ * went wrong (a name that does not resolve is not an error: it is logged, and the others serve).
+ */
+int pools_new(const struct conf *conf, struct health *health, struct pools **ret_pools);
+void pools_free(struct pools *pools);
+
+/* The run-time pools, as conf->pools. */
+struct pool *pools_array(struct pools *pools);
+
+/*
+ * Takes what discovery says. Returns true when workers must look (a new snapshot, or an endpoint
+ * whose state changed). event->set is freed.
+ */
+bool pools_take_discovery(struct pools *pools, const struct discovery_event *event);
+
+/* Takes a changed verdict; the same return. cookie is the endpoint's serial. */
+bool pools_take_verdict(struct pools *pools, uint64_t cookie, bool up, const char *detail);
+
+/* Whether every pool has heard from its source; else *ret_waiting names one that has not. */
+bool pools_are_filled(const struct pools *pools, const char **ret_waiting);
+
+#endif

@@ -1,0 +1,185 @@
+#include "balancer/proxy/attempt.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "balancer/proxy/client.h"
+#include "balancer/proxy/forward.h"
+#include "balancer/proxy/upstream.h"
+#include "balancer/proxy/worker.h"
+
+static struct endpoint_stats *stats_of(const struct request *r, struct endpoint *endpoint)
+{
+    return &endpoint->locals[request_worker(r)->index].stats;
+}
+
+void attempt_let_go_of_buffer(struct request *r)
+{
+    struct worker *worker = request_worker(r);
+    if (r->head_copy == NULL) {
+        r->head_copy = slab_get(&worker->buffers.small);
+        memcpy(r->head_copy, r->message, r->head.head_n);
+        r->message = r->head_copy;
+    }
+    r->replayable = false;
+    buffer_unhold(&r->client->conn.in, &worker->buffers);
+}
+
+static void rewind_body(struct request *r)
+{
+    assert(r->replayable);
+    r->client->conn.in.start = r->body_at;
+}
+
+static void let_go_of_upstream(struct request *r)
+{
+    struct endpoint *endpoint = r->upstream->endpoint;
+    (void)atomic_fetch_sub_explicit(&endpoint->in_flight, 1, memory_order_relaxed);
+    counter_add(&stats_of(r, endpoint)->bytes_out, r->upstream->conn.written);
+    r->upstream = NULL;
+}
+
+static void remember_failure(struct request *r, struct endpoint *endpoint)
+{
+    counter_add(&stats_of(r, endpoint)->failures, 1);
+    if (r->n_tried < PICK_MAX_TRIED)
+        r->tried[r->n_tried++] = endpoint_ref(endpoint);
+}
+
+/* A pooled connection that the endpoint closed before it saw this request says nothing about the
+ * endpoint: a fresh connection to the same one is next. */
+static bool was_stale(const struct request *r, enum reason reason)
+{
+    bool is_closed = reason == REASON_UPSTREAM_CLOSED || reason == REASON_CONNECT_FAILED;
+    return is_closed && r->upstream->reused && !r->wants_fresh &&
+           buffer_used(&r->upstream->conn.in) == 0;
+}
+
+static void end_failed(struct request *r, enum reason reason)
+{
+    struct upstream *upstream = r->upstream;
+    if (upstream == NULL)
+        return;
+    if (was_stale(r, reason))
+        r->wants_fresh = true;
+    else
+        remember_failure(r, upstream->endpoint);
+    let_go_of_upstream(r);
+    upstream_close(upstream);
+}
+
+static bool may_retry(const struct request *r, enum reason reason)
+{
+    enum retry_rule rule = reason_retry(reason);
+    bool is_safe = rule == RETRY_ALWAYS ||
+                   (rule == RETRY_IDEMPOTENT && h1_method_is_idempotent(r->head.method));
+    return is_safe && r->replayable && r->n_tried <= r->pool->retries;
+}
+
+enum step attempt_failed(struct request *r, enum reason reason)
+{
+    end_failed(r, reason);
+    r->reason = reason;
+    if (r->status != 0 || reason_status(reason) == 0) {
+        r->ending = ENDING_ABORT;
+        return STEP_DONE;
+    }
+    if (r->n_attempts > 0 && may_retry(r, reason)) {
+        rewind_body(r);
+        return STEP_PICK;
+    }
+    return STEP_REPLY;
+}
+
+/* The endpoint keeps the connection, and both messages on it have come to their end. */
+static bool is_reusable(const struct request *r)
+{
+    const struct conn *conn = &r->upstream->conn;
+    return r->reason == REASON_OK && r->response.framing.keep_alive && r->up.ended &&
+           r->down.ended && r->down.body.kind != H1_BODY_UNTIL_CLOSE && !r->send_failed &&
+           !conn->read_ended && conn->error == 0 && buffer_used(&conn->in) == 0 &&
+           !conn_has_output(conn);
+}
+
+void attempt_finish(struct request *r)
+{
+    struct upstream *upstream = r->upstream;
+    if (upstream == NULL)
+        return;
+    bool reusable = is_reusable(r);
+    let_go_of_upstream(r);
+    if (reusable)
+        upstream_release(upstream);
+    else
+        upstream_close(upstream);
+}
+
+static struct endpoint *pick(struct request *r)
+{
+    struct worker *worker = request_worker(r);
+    r->view = worker_pool(worker, (size_t)(r->pool - worker->proxy->conf->pools));
+    struct pick choice = {.snapshot = r->view->snapshot,
+                          .state = r->view->state,
+                          .hash = r->hash,
+                          .has_key = r->has_key,
+                          .random = worker_random(worker),
+                          .tried = r->tried,
+                          .n_tried = r->n_tried};
+    if (r->n_attempts == 0)
+        r->home = policy_home(&choice);
+    return policy_pick(&choice);
+}
+
+static enum step send_to(struct request *r, struct upstream *upstream)
+{
+    struct worker *worker = request_worker(r);
+    r->upstream = upstream;
+    upstream->max_idle = r->pool->max_idle;
+    upstream->keepalive_ms = r->pool->timeouts.keepalive_ms;
+    upstream->conn.written = 0;
+    (void)atomic_fetch_add_explicit(&upstream->endpoint->in_flight, 1, memory_order_relaxed);
+    counter_add(&stats_of(r, upstream->endpoint)->attempts, 1);
+    r->attempt_us = worker_now_us(worker);
+    r->connected_us = r->sent_us = r->answered_us = 0;
+    r->sent_all = r->send_failed = false;
+    h1_response_init(&r->response);
+    if (!forward_request(r))
+        return attempt_failed(r, REASON_HEAD_TOO_LARGE);
+    relay_init(&r->up, &r->client->conn, &upstream->conn, &r->head.framing, REASON_BAD_REQUEST);
+    r->up.framing = r->head.framing.body == H1_BODY_CHUNKED ? RELAY_CHUNKED : RELAY_RAW;
+    r->up.limits = &worker->proxy->h1_limits;
+    r->up.limit_bytes = worker->proxy->conf->client.max_body_bytes;
+    return STEP_CONNECT;
+}
+
+static enum step connect_failed(struct request *r, struct endpoint *endpoint, int error)
+{
+    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
+        return attempt_failed(r, REASON_NO_DESCRIPTORS);
+    remember_failure(r, endpoint);
+    return attempt_failed(r, REASON_CONNECT_FAILED);
+}
+
+enum step attempt_begin(struct request *r)
+{
+    struct worker *worker = request_worker(r);
+    struct endpoint *endpoint = pick(r);
+    if (endpoint == NULL) {
+        if (r->n_tried == 0)
+            r->reason = REASON_NO_ENDPOINT;
+        return STEP_REPLY;
+    }
+    if (r->n_attempts++ > 0)
+        counter_add(&r->view->pool->locals[worker->index].stats.retries, 1);
+    bool is_safe = h1_method_is_idempotent(r->head.method);
+    struct upstream *upstream =
+        r->wants_fresh
+            ? NULL
+            : upstream_reuse(worker, endpoint, r, is_safe ? UPSTREAM_UNCHECKED : UPSTREAM_CHECKED);
+    if (upstream == NULL) {
+        int rc = upstream_connect(worker, endpoint, r, &upstream);
+        if (rc != 0)
+            return connect_failed(r, endpoint, -rc);
+    }
+    return send_to(r, upstream);
+}

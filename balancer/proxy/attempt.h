@@ -1,0 +1,24 @@
+/*
+ * Attempts of a request: choosing an endpoint, getting a connection to it, failing, trying again.
+ * Part of request.c's machinery.
+ */
+#ifndef QUOIT_BALANCER_PROXY_ATTEMPT_H
+#define QUOIT_BALANCER_PROXY_ATTEMPT_H
+
+#include "balancer/proxy/request.h"
+
+/* STEP_PICK: chooses an endpoint and begins an attempt; returns the next step. */
+enum step attempt_begin(struct request *request);
+
+/* What is next after reason: ends the attempt under way, then PICK when another may be made, REPLY
+ * when reason has a status and no answer has begun, else DONE. */
+enum step attempt_failed(struct request *request, enum reason reason);
+
+/* The attempt is over and well: its connection goes back to the pool if it can be used again. */
+void attempt_finish(struct request *request);
+
+/* Gives up sending the request again: the head moves to memory of its own, and the client's in
+ * buffer is free for the rest of a body that does not fit into it. */
+void attempt_let_go_of_buffer(struct request *request);
+
+#endif

@@ -1,0 +1,207 @@
+#include "balancer/proxy/client.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "balancer/proxy/request.h"
+#include "balancer/proxy/upstream.h"
+#include "balancer/proxy/worker.h"
+
+/* How long, and how much, a client may go on sending after the last answer before the connection
+ * is closed under it: long enough for it to read that answer first (RFC 9112 section 9.6). */
+#define LINGER_MS 2000
+#define LINGER_BYTES (1024 * 1024)
+
+static void count_read(struct client *client, ssize_t n)
+{
+    if (n > 0)
+        counter_add(&client->conn.worker->stats.client_bytes_in, (uint64_t)n);
+}
+
+static void linger_on(struct client *client)
+{
+    struct conn *conn = &client->conn;
+    ssize_t n = conn_read(conn);
+    count_read(client, n);
+    client->lingered_bytes += buffer_used(&conn->in);
+    buffer_consume(&conn->in, &conn->worker->buffers, buffer_used(&conn->in));
+    if (n < 0 || client->lingered_bytes > LINGER_BYTES)
+        client_close(client, REASON_OK);
+}
+
+static void on_io(struct conn *conn, int revents)
+{
+    struct client *client = (struct client *)conn;
+    if (client->lingers) {
+        linger_on(client);
+        return;
+    }
+    if (revents & EV_READ)
+        count_read(client, conn_read(conn));
+    client_run(client);
+}
+
+static void on_deadline(struct conn *conn, enum reason reason)
+{
+    struct client *client = (struct client *)conn;
+    if (client->request == NULL) {
+        client_close(client, reason);
+        return;
+    }
+    request_fail(client->request, reason);
+    client_run(client);
+}
+
+static const struct conn_ops client_ops = {.on_io = on_io, .on_deadline = on_deadline};
+
+static void set_address(struct client *client, const struct sockaddr_storage *peer)
+{
+    const void *bytes = NULL;
+    int family = AF_INET;
+    if (peer->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)peer;
+        client->port = ntohs(in6->sin6_port);
+        bool is_mapped = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
+        bytes = is_mapped ? &in6->sin6_addr.s6_addr[12] : in6->sin6_addr.s6_addr;
+        family = is_mapped ? AF_INET : AF_INET6;
+    } else {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
+        client->port = ntohs(in->sin_port);
+        bytes = &in->sin_addr;
+    }
+    if (inet_ntop(family, bytes, client->address, sizeof client->address) == NULL)
+        client->address[0] = '\0';
+    client->address_n = (uint8_t)strlen(client->address);
+}
+
+void client_accept(struct worker *worker, int fd, const struct sockaddr_storage *peer)
+{
+    struct proxy *proxy = worker->proxy;
+    uint32_t n = atomic_fetch_add_explicit(&proxy->n_clients, 1, memory_order_relaxed);
+    if (n >= proxy->max_clients) {
+        (void)atomic_fetch_sub_explicit(&proxy->n_clients, 1, memory_order_relaxed);
+        counter_add(&worker->stats.refused, 1);
+        (void)close(fd);
+        return;
+    }
+    struct client *client = slab_get(&worker->client_slab);
+    memset(client, 0, sizeof *client);
+    conn_init(&client->conn, worker, fd, &client_ops);
+    set_address(client, peer);
+    LIST_INSERT_HEAD(&worker->clients, client, link);
+    counter_add(&worker->stats.accepted, 1);
+    conn_set_deadline(&client->conn, proxy->conf->client.header_timeout_ms, REASON_CLIENT_IDLE);
+    /* The first bytes of a request often are there already. */
+    on_io(&client->conn, EV_READ);
+}
+
+void client_close(struct client *client, enum reason reason)
+{
+    struct conn *conn = &client->conn;
+    struct worker *worker = conn->worker;
+    if (!conn_is_open(conn))
+        return;
+    if (client->request != NULL) {
+        request_abort(client->request, reason);
+        (void)request_run(client->request);
+        request_free(client->request);
+        client->request = NULL;
+    }
+    LIST_REMOVE(client, link);
+    counter_add(&worker->stats.client_bytes_out, conn->written);
+    counter_add(&worker->stats.closed, 1);
+    (void)atomic_fetch_sub_explicit(&worker->proxy->n_clients, 1, memory_order_relaxed);
+    conn_close(conn);
+    worker_bury(worker, &worker->client_slab, client);
+}
+
+/* Closes after the last answer. Closing at once would reset the connection if the client still
+ * sends, and the reset may overtake the answer. */
+static void close_politely(struct client *client)
+{
+    struct conn *conn = &client->conn;
+    if (conn->read_ended) {
+        client_close(client, REASON_OK);
+        return;
+    }
+    conn_end_write(conn);
+    client->lingers = true;
+    buffer_consume(&conn->in, &conn->worker->buffers, buffer_used(&conn->in));
+    conn_set_deadline(conn, LINGER_MS, REASON_OK);
+}
+
+/* Returns whether there may be another request to begin with now. */
+static bool end_request(struct client *client)
+{
+    struct request *request = client->request;
+    struct conn *conn = &client->conn;
+    enum ending ending = request->ending;
+    bool has_read_all = request->sent_all && !request->head.framing.keep_alive;
+    client->request = NULL;
+    request_free(request);
+    switch (ending) {
+    case ENDING_KEEP:
+        counter_add(&conn->worker->stats.client_bytes_out, conn->written);
+        conn->written = 0;
+        return true;
+    case ENDING_ABORT:
+        client_close(client, REASON_OK);
+        return false;
+    case ENDING_CLOSE:
+        break;
+    }
+    if (has_read_all && buffer_used(&conn->in) == 0)
+        client_close(client, REASON_OK); /* the client asked for it, and has nothing more to say */
+    else
+        close_politely(client);
+    return false;
+}
+
+static void wait_for_request(struct client *client)
+{
+    struct conn *conn = &client->conn;
+    const struct conf_client *conf = &conn->worker->proxy->conf->client;
+    if (conn->read_ended || conn->error != 0)
+        client_close(client, REASON_CLIENT_GONE);
+    else if (client->n_requests > 0)
+        conn_set_deadline(conn, conf->keepalive_timeout_ms, REASON_CLIENT_IDLE);
+}
+
+static bool begin_request(struct client *client)
+{
+    struct conn *conn = &client->conn;
+    struct buffer_pool *buffers = &conn->worker->buffers;
+    if (buffer_used(&conn->in) > 0)
+        buffer_consume(
+            &conn->in, buffers,
+            (uint32_t)h1_skip_empty_lines(buffer_bytes(&conn->in), buffer_used(&conn->in)));
+    if (buffer_used(&conn->in) == 0) {
+        wait_for_request(client);
+        return false;
+    }
+    client->n_requests++;
+    client->request = request_new(client);
+    return true;
+}
+
+/* Does one thing; returns whether there may be more to do at once. */
+static bool advance(struct client *client)
+{
+    struct request *request = client->request;
+    if (request == NULL)
+        return begin_request(client);
+    if (client->conn.error != 0)
+        request_abort(request, REASON_CLIENT_GONE);
+    return !request_run(request) && end_request(client);
+}
+
+void client_run(struct client *client)
+{
+    while (conn_is_open(&client->conn) && !client->lingers && advance(client))
+        ;
+    conn_update(&client->conn);
+    if (client->request != NULL && client->request->upstream != NULL)
+        conn_update(&client->request->upstream->conn);
+}

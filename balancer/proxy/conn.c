@@ -1,0 +1,176 @@
+#include "balancer/proxy/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "balancer/proxy/worker.h"
+
+static void on_io(struct ev_loop *loop, struct ev_io *io, int revents)
+{
+    (void)loop;
+    struct conn *conn = io->data;
+    conn->ops->on_io(conn, revents);
+}
+
+static void arm_timer(struct conn *conn, uint64_t now_us)
+{
+    uint64_t left_us = conn->deadline_us > now_us ? conn->deadline_us - now_us : 1;
+    conn->timer.repeat = (double)left_us / 1e6;
+    ev_timer_again(conn->worker->loop, &conn->timer);
+}
+
+static void on_timer(struct ev_loop *loop, struct ev_timer *timer, int revents)
+{
+    (void)revents;
+    struct conn *conn = timer->data;
+    uint64_t now_us = worker_now_us(conn->worker);
+    if (conn->deadline_us == 0) {
+        ev_timer_stop(loop, timer);
+    } else if (conn->deadline_us > now_us) {
+        arm_timer(conn, now_us);
+    } else {
+        ev_timer_stop(loop, timer);
+        conn->deadline_us = 0;
+        conn->ops->on_deadline(conn, conn->deadline_reason);
+    }
+}
+
+void conn_init(struct conn *conn, struct worker *worker, int fd, const struct conn_ops *ops)
+{
+    *conn = (struct conn){.ops = ops, .worker = worker, .fd = fd};
+    ev_io_init(&conn->io, on_io, fd, EV_READ);
+    conn->io.data = conn;
+    ev_init(&conn->timer, on_timer);
+    conn->timer.data = conn;
+    ev_io_start(worker->loop, &conn->io);
+}
+
+void conn_close(struct conn *conn)
+{
+    if (!conn_is_open(conn))
+        return;
+    ev_io_stop(conn->worker->loop, &conn->io);
+    ev_timer_stop(conn->worker->loop, &conn->timer);
+    conn->deadline_us = 0;
+    (void)close(conn->fd);
+    conn->fd = -1;
+    conn->in.held = false;
+    buffer_release(&conn->in, &conn->worker->buffers);
+    buffer_release(&conn->out, &conn->worker->buffers);
+}
+
+static void watch(struct conn *conn, int events)
+{
+    int now = ev_is_active(&conn->io) ? conn->io.events & (EV_READ | EV_WRITE) : 0;
+    if (now == events)
+        return;
+    ev_io_stop(conn->worker->loop, &conn->io);
+    if (events != 0) {
+        ev_io_modify(&conn->io, events);
+        ev_io_start(conn->worker->loop, &conn->io);
+    }
+}
+
+static void stop_reading(struct conn *conn)
+{
+    watch(conn, ev_is_active(&conn->io) ? conn->io.events & EV_WRITE : 0);
+}
+
+ssize_t conn_read(struct conn *conn)
+{
+    uint32_t room = buffer_reserve(&conn->in, &conn->worker->buffers);
+    if (room == 0) {
+        stop_reading(conn);
+        return 0;
+    }
+    ssize_t n = recv(conn->fd, conn->in.data + conn->in.end, room, 0);
+    if (n > 0) {
+        buffer_added(&conn->in, (uint32_t)n);
+        conn->in.wants_large = (uint32_t)n == room;
+        return n;
+    }
+    int error = n < 0 ? errno : 0;
+    buffer_consume(&conn->in, &conn->worker->buffers, 0);
+    if (error == EAGAIN || error == EINTR)
+        return 0;
+    conn->read_ended = error == 0;
+    conn->error = error;
+    return -1;
+}
+
+ssize_t conn_write(struct conn *conn, const uint8_t *extra, size_t n)
+{
+    uint32_t staged = buffer_used(&conn->out);
+    if (staged + n == 0) {
+        conn->wants_write = false;
+        return 0;
+    }
+    struct iovec iov[2];
+    struct msghdr message = {.msg_iov = iov};
+    if (staged > 0)
+        iov[message.msg_iovlen++] =
+            (struct iovec){.iov_base = conn->out.data + conn->out.start, .iov_len = staged};
+    if (n > 0)
+        iov[message.msg_iovlen++] = (struct iovec){.iov_base = (void *)extra, .iov_len = n};
+    ssize_t sent = message.msg_iovlen == 1
+                       ? send(conn->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
+                       : sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+        conn->wants_write = false;
+        return -1;
+    }
+    size_t went = sent < 0 ? 0 : (size_t)sent;
+    conn->written += went;
+    conn->wants_write = went < staged + n;
+    size_t from_staged = went < staged ? went : staged;
+    if (from_staged > 0)
+        buffer_consume(&conn->out, &conn->worker->buffers, (uint32_t)from_staged);
+    return (ssize_t)(went - from_staged);
+}
+
+void conn_end_write(struct conn *conn)
+{
+    assert(!conn_has_output(conn));
+    if (conn->write_ended)
+        return;
+    conn->write_ended = true;
+    (void)shutdown(conn->fd, SHUT_WR);
+}
+
+void conn_update(struct conn *conn)
+{
+    if (!conn_is_open(conn))
+        return;
+    /* Reading that is not wanted now stays on until it disturbs: see conn_read(). */
+    bool is_reading = ev_is_active(&conn->io) && (conn->io.events & EV_READ) != 0;
+    bool read = !conn->read_ended && conn->error == 0 && (is_reading || buffer_has_room(&conn->in));
+    watch(conn, (read ? EV_READ : 0) | (conn->wants_write ? EV_WRITE : 0));
+}
+
+void conn_set_deadline(struct conn *conn, uint64_t timeout_ms, enum reason reason)
+{
+    if (timeout_ms == 0) {
+        conn->deadline_us = 0;
+        return;
+    }
+    uint64_t now_us = worker_now_us(conn->worker);
+    conn->deadline_us = 0;
+    conn_limit_deadline(conn, now_us + timeout_ms * 1000, reason);
+}
+
+void conn_limit_deadline(struct conn *conn, uint64_t at_us, enum reason reason)
+{
+    if (conn->deadline_us != 0 && conn->deadline_us <= at_us)
+        return;
+    conn->deadline_us = at_us;
+    conn->deadline_reason = reason;
+    uint64_t now_us = worker_now_us(conn->worker);
+    double left_s = at_us > now_us ? (double)(at_us - now_us) / 1e6 : 0;
+    bool fires_later = !ev_is_active(&conn->timer) ||
+                       ev_timer_remaining(conn->worker->loop, &conn->timer) > left_s + 0.001;
+    if (fires_later)
+        arm_timer(conn, now_us);
+}

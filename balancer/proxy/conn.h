@@ -1,0 +1,88 @@
+/*
+ * A connection: one descriptor, one watcher, one timer, a buffer each way. Clients and upstreams
+ * are both built on it and joined by a request.
+ *
+ * Owned by its worker and touched by that thread alone. Interest in reading stays registered while
+ * nothing comes that cannot be taken: in the steady state no system call changes it. The deadline
+ * moves forward without touching the timer, which looks again when it fires.
+ */
+#ifndef QUOIT_BALANCER_PROXY_CONN_H
+#define QUOIT_BALANCER_PROXY_CONN_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "balancer/http/reason.h"
+#include "balancer/proxy/buffer.h"
+
+struct worker;
+struct conn;
+
+struct conn_ops {
+    /* There may be bytes to read (revents & EV_READ) or room to write (EV_WRITE). */
+    void (*on_io)(struct conn *conn, int revents);
+    /* The deadline has passed; reason is the one it was set with. */
+    void (*on_deadline)(struct conn *conn, enum reason reason);
+};
+
+struct conn {
+    const struct conn_ops *ops;
+    struct worker *worker;
+    int fd; /* -1 once closed */
+    struct ev_io io;
+    struct ev_timer timer;
+    uint64_t deadline_us; /* on the worker's clock; 0: none */
+    enum reason deadline_reason;
+    struct buffer in, out;
+    bool read_ended;  /* the peer has sent FIN */
+    bool write_ended; /* we have */
+    bool wants_write; /* the last write was cut short */
+    int error;        /* errno of a failed read; 0 */
+    uint64_t written; /* bytes, ever */
+};
+
+/* Takes over fd (non-blocking) and begins to watch for reading. */
+void conn_init(struct conn *conn, struct worker *worker, int fd, const struct conn_ops *ops);
+
+/* Stops watching, closes the descriptor, gives the buffers back. Idempotent. */
+void conn_close(struct conn *conn);
+
+static inline bool conn_is_open(const struct conn *conn)
+{
+    return conn->fd >= 0;
+}
+
+/*
+ * Reads once into the in buffer. Returns the number of bytes; 0 when there was nothing to read or
+ * no room (a full buffer switches interest off until conn_update()); -1 when the peer ended or the
+ * connection failed: read_ended or error say which.
+ */
+ssize_t conn_read(struct conn *conn);
+
+/*
+ * Writes what is staged in the out buffer, then up to n bytes of extra, in one system call, and
+ * drops what went from the out buffer. Returns how many bytes of extra went, or -1 on failure.
+ */
+ssize_t conn_write(struct conn *conn, const uint8_t *extra, size_t n);
+
+/* Whether staged bytes wait. */
+static inline bool conn_has_output(const struct conn *conn)
+{
+    return buffer_used(&conn->out) > 0;
+}
+
+/* Sends FIN after what was written (nothing may be staged). */
+void conn_end_write(struct conn *conn);
+
+/* Brings the watched events in line with the connection's state; after every turn of its owner. */
+void conn_update(struct conn *conn);
+
+/* Calls on_deadline with reason once timeout_ms have passed from now; 0: never. */
+void conn_set_deadline(struct conn *conn, uint64_t timeout_ms, enum reason reason);
+
+/* The same for a moment of the worker's clock, if it is before the deadline that is set. */
+void conn_limit_deadline(struct conn *conn, uint64_t at_us, enum reason reason);
+
+#endif

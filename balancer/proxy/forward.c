@@ -1,0 +1,284 @@
+#include "balancer/proxy/forward.h"
+
+#include "balancer/proxy/client.h"
+#include "balancer/proxy/head.h"
+#include "balancer/proxy/request.h"
+#include "balancer/proxy/upstream.h"
+#include "balancer/proxy/worker.h"
+
+static struct span part(const struct request *r, uint32_t at, uint32_t n)
+{
+    return (struct span){r->message + at, n};
+}
+
+static struct span upgrade_value(const struct h1_lines *lines, const uint8_t *message)
+{
+    for (uint32_t i = 0; i < lines->n_fields; i++)
+        if (lines->fields[i].id == H1_UPGRADE)
+            return h1_field_value(&lines->fields[i], message);
+    return (struct span){NULL, 0};
+}
+
+/* h2c needs a codec of ours on both sides: such an upgrade is not passed on, as RFC 9113 (which
+ * dropped it) allows. */
+static bool is_h2c(struct span protocols)
+{
+    return protocols.n >= 3 && span_equal_nocase((struct span){protocols.p, 3}, SPAN("h2c"));
+}
+
+static bool is_replaced(const struct request *r, const struct h1_field *field)
+{
+    switch (field->id) {
+    case H1_HOST:
+        return r->head.is_absolute_form;
+    case H1_X_FORWARDED_FOR:
+    case H1_X_FORWARDED_HOST:
+    case H1_X_FORWARDED_PROTO:
+    case H1_HTTP2_SETTINGS:
+        return true;
+    default:
+        return field->is_hop;
+    }
+}
+
+void forward_prepare(struct request *r)
+{
+    struct h1_lines *lines = &r->head.lines;
+    for (uint32_t i = 0; i < lines->n_fields; i++)
+        lines->fields[i].is_hop = is_replaced(r, &lines->fields[i]);
+    r->wants_upgrade = r->head.framing.has_upgrade && r->head.minor == 1 &&
+                       r->head.framing.body == H1_BODY_NONE &&
+                       !is_h2c(upgrade_value(lines, r->message));
+}
+
+static void add_forwarded_for(struct head *head, const struct request *r)
+{
+    head_add(head, SPAN("X-Forwarded-For: "));
+    const struct h1_lines *lines = &r->head.lines;
+    for (uint32_t i = 0; i < lines->n_fields; i++) {
+        const struct h1_field *field = &lines->fields[i];
+        if (field->id != H1_X_FORWARDED_FOR || field->value_n == 0)
+            continue;
+        head_add(head, h1_field_value(field, r->message));
+        head_add(head, SPAN(", "));
+    }
+    head_add(head, client_address(r->client));
+    head_add(head, SPAN("\r\n"));
+}
+
+/* Origin form, as endpoints expect it; the other forms become it (RFC 9112 section 3.2). */
+static void add_target(struct head *head, const struct request *r)
+{
+    const struct h1_request *h = &r->head;
+    if (!h->is_absolute_form) {
+        head_add(head, part(r, h->target.at, h->target.n));
+        return;
+    }
+    if (h->path.n == 0)
+        head_add(head, h->method == H1_OPTIONS && h->query.n == 0 ? SPAN("*") : SPAN("/"));
+    head_add(head, part(r, h->path.at, h->path.n));
+    if (h->query.n > 0) {
+        head_add(head, SPAN("?"));
+        head_add(head, part(r, h->query.at, h->query.n));
+    }
+}
+
+static void add_host(struct head *head, const struct request *r)
+{
+    const struct h1_request *h = &r->head;
+    struct span authority = part(r, h->authority.at, h->authority.n);
+    if (h->is_absolute_form)
+        head_add_field(head, SPAN("Host"), authority);
+    else if (h->minor == 0 && authority.n == 0)
+        head_add_field(head, SPAN("Host"), span_of(r->upstream->endpoint->address));
+    if (authority.n > 0)
+        head_add_field(head, SPAN("X-Forwarded-Host"), authority);
+}
+
+static void add_upgrade(struct head *head, struct span protocol)
+{
+    head_add(head, SPAN("Connection: upgrade\r\n"));
+    head_add_field(head, SPAN("Upgrade"), protocol);
+}
+
+bool forward_request(struct request *r)
+{
+    const struct h1_request *h = &r->head;
+    struct head head;
+    head_begin(&head, &r->upstream->conn);
+    head_add(&head, part(r, h->method_text.at, h->method_text.n));
+    head_add(&head, SPAN(" "));
+    add_target(&head, r);
+    head_add(&head, SPAN(" HTTP/1.1\r\n"));
+    head_add_fields(&head, &h->lines, r->message);
+    add_host(&head, r);
+    add_forwarded_for(&head, r);
+    head_add(&head, SPAN("X-Forwarded-Proto: http\r\n"));
+    head_add(&head, h->minor == 1 ? SPAN("Via: 1.1 quoit\r\n") : SPAN("Via: 1.0 quoit\r\n"));
+    if (h->framing.body == H1_BODY_CHUNKED)
+        head_add(&head, SPAN("Transfer-Encoding: chunked\r\n"));
+    if (r->wants_upgrade)
+        add_upgrade(&head, upgrade_value(&h->lines, r->message));
+    else if (h->accepts_trailers)
+        head_add(&head, SPAN("TE: trailers\r\nConnection: TE\r\n"));
+    head_add(&head, SPAN("\r\n"));
+    return head_end(&head);
+}
+
+static void add_status_line(struct head *head, const struct h1_response *response,
+                            const uint8_t *message)
+{
+    head_add(head, SPAN("HTTP/1.1 "));
+    head_add_u64(head, response->status);
+    head_add(head, SPAN(" "));
+    head_add(head, (struct span){message + response->phrase.at, response->phrase.n});
+    head_add(head, SPAN("\r\n"));
+}
+
+/* RFC 9110 section 8.6: no Content-Length in 1xx and 204. */
+static void drop_content_length(struct h1_response *response)
+{
+    if (response->status >= 200 && response->status != 204)
+        return;
+    for (uint32_t i = 0; i < response->lines.n_fields; i++)
+        if (response->lines.fields[i].id == H1_CONTENT_LENGTH)
+            response->lines.fields[i].is_hop = true;
+}
+
+static bool client_may_stay(const struct request *r)
+{
+    const struct client *client = r->client;
+    bool body_will_end = r->up.ended || (r->response.framing.keep_alive && !r->send_failed);
+    return r->head.framing.keep_alive && body_will_end && !client->conn.read_ended &&
+           !client->conn.worker->draining;
+}
+
+static void add_connection(struct head *head, const struct request *r)
+{
+    if (r->ending == ENDING_CLOSE)
+        head_add(head, SPAN("Connection: close\r\n"));
+    else if (r->head.minor == 0)
+        head_add(head, SPAN("Connection: keep-alive\r\n"));
+}
+
+bool forward_response(struct request *r)
+{
+    struct h1_response *response = &r->response;
+    const uint8_t *message = buffer_bytes(&r->upstream->conn.in);
+    enum h1_body_kind body = response->framing.body;
+    bool is_open_ended = body == H1_BODY_CHUNKED || body == H1_BODY_UNTIL_CLOSE;
+    bool is_chunked = is_open_ended && r->head.minor == 1;
+    r->ending = client_may_stay(r) && (is_chunked || !is_open_ended) ? ENDING_KEEP : ENDING_CLOSE;
+    drop_content_length(response);
+
+    struct head head;
+    head_begin(&head, &r->client->conn);
+    add_status_line(&head, response, message);
+    head_add_fields(&head, &response->lines, message);
+    head_add(&head, response->minor == 1 ? SPAN("Via: 1.1 quoit\r\n") : SPAN("Via: 1.0 quoit\r\n"));
+    if (is_chunked)
+        head_add(&head, SPAN("Transfer-Encoding: chunked\r\n"));
+    add_connection(&head, r);
+    head_add(&head, SPAN("\r\n"));
+    if (!head_end(&head))
+        return false;
+    relay_init(&r->down, &r->upstream->conn, &r->client->conn, &response->framing,
+               REASON_UPSTREAM_BAD);
+    r->down.framing = is_chunked ? RELAY_CHUNKED : RELAY_RAW;
+    return true;
+}
+
+bool forward_interim(struct request *r)
+{
+    struct h1_response *response = &r->response;
+    const uint8_t *message = buffer_bytes(&r->upstream->conn.in);
+    drop_content_length(response);
+    struct head head;
+    head_begin(&head, &r->client->conn);
+    add_status_line(&head, response, message);
+    head_add_fields(&head, &response->lines, message);
+    if (response->status == 101)
+        add_upgrade(&head, upgrade_value(&response->lines, message));
+    head_add(&head, SPAN("\r\n"));
+    return head_end(&head);
+}
+
+static struct span phrase_of(uint16_t status)
+{
+    switch (status) {
+    case 400:
+        return SPAN("Bad Request");
+    case 404:
+        return SPAN("Not Found");
+    case 405:
+        return SPAN("Method Not Allowed");
+    case 408:
+        return SPAN("Request Timeout");
+    case 413:
+        return SPAN("Content Too Large");
+    case 414:
+        return SPAN("URI Too Long");
+    case 417:
+        return SPAN("Expectation Failed");
+    case 431:
+        return SPAN("Request Header Fields Too Large");
+    case 501:
+        return SPAN("Not Implemented");
+    case 502:
+        return SPAN("Bad Gateway");
+    case 503:
+        return SPAN("Service Unavailable");
+    case 504:
+        return SPAN("Gateway Timeout");
+    case 505:
+        return SPAN("HTTP Version Not Supported");
+    default:
+        return SPAN("Internal Server Error");
+    }
+}
+
+/* The connection stays when the request was understood and nothing of it is left to read. */
+static bool may_stay_after_reply(const struct request *r)
+{
+    bool is_understood = r->message != NULL && r->head.head_n > 0;
+    return is_understood && r->reason != REASON_CLIENT_TIMEOUT &&
+           r->head.framing.body == H1_BODY_NONE && client_may_stay(r);
+}
+
+void forward_reply(struct request *r)
+{
+    uint16_t status = reason_status(r->reason);
+    struct span phrase = phrase_of(status), word = span_of(reason_word(r->reason));
+    size_t body_n = 4 + phrase.n + 2 + word.n + 1;
+    r->status = status;
+    /* Without a response of an endpoint only the client's side decides. */
+    r->response.framing.keep_alive = true;
+    r->ending = may_stay_after_reply(r) ? ENDING_KEEP : ENDING_CLOSE;
+
+    struct head head;
+    head_begin(&head, &r->client->conn);
+    head_add(&head, SPAN("HTTP/1.1 "));
+    head_add_u64(&head, status);
+    head_add(&head, SPAN(" "));
+    head_add(&head, phrase);
+    head_add(&head, SPAN("\r\n"));
+    head_add(&head, worker_date(r->client->conn.worker));
+    head_add(&head, SPAN("Server: quoit\r\nContent-Type: text/plain\r\nContent-Length: "));
+    head_add_u64(&head, body_n);
+    head_add(&head, SPAN("\r\n"));
+    if (status == 405)
+        head_add(&head, SPAN("Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"));
+    if (status == 503)
+        head_add(&head, SPAN("Retry-After: 1\r\n"));
+    add_connection(&head, r);
+    head_add(&head, SPAN("\r\n"));
+    if (r->head.method != H1_HEAD) {
+        head_add_u64(&head, status);
+        head_add(&head, SPAN(" "));
+        head_add(&head, phrase);
+        head_add(&head, SPAN(": "));
+        head_add(&head, word);
+        head_add(&head, SPAN("\n"));
+    }
+    (void)head_end(&head); /* fits: the out buffer is empty but for interim responses */
+}

@@ -1,0 +1,29 @@
+/*
+ * Message heads as they are forwarded: serialised from the parsed message, hop-by-hop fields out
+ * (RFC 9110 section 7.6.1), X-Forwarded-* and Via in (section 7.6.3).
+ */
+#ifndef QUOIT_BALANCER_PROXY_FORWARD_H
+#define QUOIT_BALANCER_PROXY_FORWARD_H
+
+#include <stdbool.h>
+
+struct request;
+
+/* Once, when the request's head is complete: marks the fields that are replaced, decides about
+ * Upgrade. */
+void forward_prepare(struct request *request);
+
+/* Stages the request's head for its upstream; false when it does not fit. */
+bool forward_request(struct request *request);
+
+/* Stages the final response's head for the client, and decides how the body is framed and whether
+ * the connection stays; false when it does not fit. */
+bool forward_response(struct request *request);
+
+/* Stages an interim (1xx) response; false when it does not fit. */
+bool forward_interim(struct request *request);
+
+/* Stages an answer of our own with the request's reason; decides about the connection. */
+void forward_reply(struct request *request);
+
+#endif

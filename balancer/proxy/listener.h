@@ -1,0 +1,35 @@
+/*
+ * A worker's listening socket: accepts in batches, pauses when descriptors run out.
+ *
+ * Each worker has its own socket on each address (SO_REUSEPORT), so the kernel spreads connections
+ * and no worker waits for another.
+ */
+#ifndef QUOIT_BALANCER_PROXY_LISTENER_H
+#define QUOIT_BALANCER_PROXY_LISTENER_H
+
+#include <ev.h>
+
+#include "conf/conf.h"
+
+struct worker;
+
+struct listener {
+    struct worker *worker;
+    int fd;
+    int reserve; /* a descriptor kept to accept and close one connection when there is no other */
+    struct ev_io io;
+    struct ev_timer pause;
+};
+
+/* Opens a bound, listening, non-blocking socket. Any thread. Returns 0 or -errno. */
+int listener_open(const struct conf_listener *conf, int *ret_fd);
+
+void listener_start(struct listener *listener, struct worker *worker, int fd);
+
+/* Accepts what still waits, then closes. */
+void listener_drain(struct listener *listener);
+
+/* Closes; idempotent. */
+void listener_close(struct listener *listener);
+
+#endif

@@ -1,0 +1,272 @@
+#include "balancer/proxy/request.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+#include "balancer/log/access_log.h"
+#include "balancer/proxy/attempt.h"
+#include "balancer/proxy/client.h"
+#include "balancer/proxy/steps.h"
+#include "balancer/proxy/upstream.h"
+#include "balancer/proxy/worker.h"
+
+#define MAY(step) (1u << STEP_##step)
+
+/* The steps and the moves allowed between them. */
+static const struct {
+    enum step (*run)(struct request *request);
+    unsigned moves;
+} steps[] = {
+    [STEP_HEAD] = {step_head, MAY(PICK) | MAY(REPLY) | MAY(DONE)},
+    [STEP_PICK] = {attempt_begin, MAY(PICK) | MAY(CONNECT) | MAY(REPLY) | MAY(DONE)},
+    [STEP_CONNECT] = {step_connect, MAY(SEND) | MAY(PICK) | MAY(REPLY) | MAY(DONE)},
+    [STEP_SEND] = {step_send, MAY(RELAY) | MAY(TUNNEL) | MAY(PICK) | MAY(REPLY) | MAY(DONE)},
+    [STEP_RELAY] = {step_relay, MAY(DONE)},
+    [STEP_TUNNEL] = {step_tunnel, MAY(DONE)},
+    [STEP_REPLY] = {step_reply, MAY(DONE)},
+    [STEP_DONE] = {NULL, 0},
+};
+
+struct worker *request_worker(const struct request *r)
+{
+    return r->client->conn.worker;
+}
+
+static void move(struct request *r, enum step to)
+{
+    assert((steps[r->step].moves & (1u << to)) != 0);
+    r->step = to;
+}
+
+struct request *request_new(struct client *client)
+{
+    struct worker *worker = client->conn.worker;
+    struct request *r = slab_get(&worker->request_slab);
+    /* The parsers' field arrays are large and need no clearing. */
+    memset(r, 0, offsetof(struct request, head));
+    r->client = client;
+    r->step = STEP_HEAD;
+    r->ending = ENDING_CLOSE;
+    h1_request_init(&r->head);
+    h1_response_init(&r->response);
+    return r;
+}
+
+/* ---- deadlines: which wait is under way, and how long it may take ---- */
+
+static void arm_client(struct request *r)
+{
+    struct conn *conn = &r->client->conn;
+    const struct conf_client *conf = &request_worker(r)->proxy->conf->client;
+    bool waits_for_body = r->step != STEP_REPLY && r->step != STEP_TUNNEL && !r->sent_all &&
+                          !r->up.ended && r->upstream != NULL && !r->upstream->conn.wants_write;
+    if (r->step == STEP_TUNNEL)
+        conn_set_deadline(conn, r->pool->timeouts.tunnel_ms, REASON_TUNNEL_IDLE);
+    else if (conn->wants_write)
+        conn_set_deadline(conn, conf->send_timeout_ms, REASON_CLIENT_SLOW);
+    else if (waits_for_body)
+        conn_set_deadline(conn, conf->body_timeout_ms, REASON_CLIENT_TIMEOUT);
+    else
+        conn_set_deadline(conn, 0, REASON_OK);
+    if (r->deadline_us != 0)
+        conn_limit_deadline(conn, r->deadline_us, REASON_TOTAL_TIMEOUT);
+}
+
+static void arm_upstream(struct request *r)
+{
+    struct conn *conn = &r->upstream->conn;
+    const struct conf_pool_timeouts *conf = &r->pool->timeouts;
+    conn_set_deadline(conn, 0, REASON_OK);
+    if (r->step == STEP_CONNECT)
+        conn_limit_deadline(conn, r->attempt_us + (uint64_t)conf->connect_ms * 1000,
+                            REASON_CONNECT_TIMEOUT);
+    else if (r->step == STEP_SEND && r->sent_all)
+        conn_limit_deadline(conn, r->sent_us + (uint64_t)conf->response_ms * 1000,
+                            REASON_UPSTREAM_TIMEOUT);
+    else if (r->step != STEP_TUNNEL && (conn->wants_write || !r->client->conn.wants_write))
+        conn_set_deadline(conn, conf->idle_ms, REASON_UPSTREAM_TIMEOUT);
+}
+
+/* The head's deadline runs from its first byte on, whatever trickles in afterwards. */
+static void arm_head(struct request *r)
+{
+    uint64_t timeout_ms = request_worker(r)->proxy->conf->client.header_timeout_ms;
+    if (r->deadline_us == 0)
+        r->deadline_us = worker_now_us(request_worker(r)) + timeout_ms * 1000;
+    conn_set_deadline(&r->client->conn, 0, REASON_OK);
+    conn_limit_deadline(&r->client->conn, r->deadline_us, REASON_CLIENT_TIMEOUT);
+}
+
+static void arm(struct request *r)
+{
+    if (r->step == STEP_HEAD) {
+        arm_head(r);
+        return;
+    }
+    arm_client(r);
+    if (r->upstream != NULL)
+        arm_upstream(r);
+}
+
+/* ---- the end: counters and the log ---- */
+
+static unsigned status_class(const struct request *r)
+{
+    return r->status >= 100 && r->status < 600 ? r->status / 100u : 0;
+}
+
+static void count(struct request *r)
+{
+    struct worker *worker = request_worker(r);
+    if (r->pool == NULL) {
+        counter_add(&worker->stats.unrouted[r->reason], 1);
+        return;
+    }
+    uint64_t now_us = worker_now_us(worker);
+    struct pool_stats *stats = &r->view->pool->locals[worker->index].stats;
+    counter_add(&stats->statuses[status_class(r)], 1);
+    counter_add(&stats->reasons[r->reason], 1);
+    histogram_add(&stats->latency, now_us - r->begun_us);
+    if (r->upstream == NULL)
+        return;
+    struct endpoint *endpoint = r->upstream->endpoint;
+    struct endpoint_stats *own = &endpoint->locals[worker->index].stats;
+    counter_add(&own->statuses[status_class(r)], 1);
+    histogram_add(&own->latency, now_us - r->attempt_us);
+    if (r->home != NULL && r->home != endpoint)
+        counter_add(&stats->redispatched, 1);
+}
+
+static struct span field_value(const struct request *r, enum h1_field_id id)
+{
+    for (uint32_t i = 0; i < r->head.lines.n_fields; i++)
+        if (r->head.lines.fields[i].id == id)
+            return h1_field_value(&r->head.lines.fields[i], r->message);
+    return (struct span){NULL, 0};
+}
+
+static const char *last_endpoint(const struct request *r)
+{
+    if (r->upstream != NULL)
+        return r->upstream->endpoint->address;
+    return r->n_tried > 0 ? r->tried[r->n_tried - 1]->address : NULL;
+}
+
+static uint64_t between(uint64_t from_us, uint64_t to_us)
+{
+    return from_us != 0 && to_us > from_us ? to_us - from_us : 0;
+}
+
+/* The key's bytes, wherever the head is now. */
+static struct span key_now(const struct request *r)
+{
+    if (!r->has_key || r->head_copy == NULL)
+        return r->key;
+    bool is_in_head = r->key_at < r->head.head_n;
+    return is_in_head ? (struct span){r->message + r->key_at, r->key.n} : r->key;
+}
+
+static void describe_head(const struct request *r, struct access_entry *entry)
+{
+    if (r->message == NULL)
+        return;
+    const struct h1_request *h = &r->head;
+    entry->method = (struct span){r->message + h->method_text.at, h->method_text.n};
+    entry->target = (struct span){r->message + h->target.at, h->target.n};
+    entry->host = (struct span){r->message + h->authority.at, h->authority.n};
+    entry->referer = field_value(r, H1_REFERER);
+    entry->user_agent = field_value(r, H1_USER_AGENT);
+    entry->minor = h->minor;
+    entry->key = key_now(r);
+}
+
+static void write_log(const struct request *r)
+{
+    struct worker *worker = request_worker(r);
+    if (worker->proxy->access_log == NULL)
+        return;
+    struct access_entry entry = {
+        .time_us = (uint64_t)(r->begun_at * 1e6),
+        .client = r->client->address,
+        .client_port = r->client->port,
+        .status = r->status,
+        .reason = r->reason,
+        .pool = r->pool != NULL ? r->pool->name : NULL,
+        .endpoint = last_endpoint(r),
+        .attempts = r->n_attempts,
+        .bytes_in = r->up.bytes,
+        .bytes_out = r->down.bytes,
+        .total_us = between(r->begun_us, worker_now_us(worker)),
+        .connect_us = between(r->attempt_us, r->connected_us),
+        .response_us = between(r->connected_us, r->answered_us),
+    };
+    describe_head(r, &entry);
+    if (!access_log_add(worker->proxy->access_log, worker->index, &entry))
+        counter_add(&worker->stats.log_dropped, 1);
+}
+
+/* A client that sent nothing of a request but its end has not made one. */
+static bool is_request(const struct request *r)
+{
+    return r->message != NULL || r->reason != REASON_CLIENT_GONE;
+}
+
+static void finish(struct request *r)
+{
+    if (is_request(r)) {
+        count(r);
+        write_log(r);
+    }
+    attempt_finish(r);
+    buffer_unhold(&r->client->conn.in, &request_worker(r)->buffers);
+}
+
+bool request_run(struct request *r)
+{
+    while (r->step != STEP_DONE) {
+        enum step next = steps[r->step].run(r);
+        if (next == r->step && next != STEP_PICK) {
+            arm(r);
+            return true;
+        }
+        move(r, next);
+    }
+    finish(r);
+    return false;
+}
+
+void request_fail(struct request *r, enum reason reason)
+{
+    if (r->step != STEP_DONE)
+        move(r, attempt_failed(r, reason));
+}
+
+void request_abort(struct request *r, enum reason reason)
+{
+    if (r->step == STEP_DONE)
+        return;
+    r->reason = reason;
+    r->ending = ENDING_ABORT;
+    move(r, STEP_DONE);
+}
+
+void request_endpoint_down(struct request *r)
+{
+    bool is_waiting = r->step == STEP_CONNECT ||
+                      (r->step == STEP_SEND && buffer_used(&r->upstream->conn.in) == 0 &&
+                       h1_method_is_idempotent(r->head.method));
+    if (!is_waiting || !r->replayable)
+        return;
+    move(r, attempt_failed(r, REASON_UPSTREAM_DOWN));
+    client_run(r->client);
+}
+
+void request_free(struct request *r)
+{
+    struct worker *worker = request_worker(r);
+    for (uint32_t i = 0; i < r->n_tried; i++)
+        endpoint_unref(r->tried[i]);
+    if (r->head_copy != NULL)
+        slab_put(&worker->buffers.small, r->head_copy);
+    worker_bury(worker, &worker->request_slab, r);
+}

@@ -1,0 +1,109 @@
+/*
+ * A request: joins a client to an endpoint, from the head's first byte to the last byte of the
+ * answer.
+ *
+ * Its life is a table of steps with the moves allowed between them (request.c):
+ *
+ *     HEAD ──► PICK ──► CONNECT ──► SEND ──► RELAY ──► DONE
+ *      │        │ ▲        │          │ └───► TUNNEL ──► DONE
+ *      │        │ └────────┴──────────┘ try elsewhere, if the reason allows
+ *      └────────┴──────► REPLY ─────────────────────► DONE
+ *
+ * Belongs to its client; client_run() drives it. Nothing is freed while somebody up the stack may
+ * look at it: memory goes back at the end of the turn.
+ */
+#ifndef QUOIT_BALANCER_PROXY_REQUEST_H
+#define QUOIT_BALANCER_PROXY_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "balancer/http/h1.h"
+#include "balancer/policy/policy.h"
+#include "balancer/proxy/relay.h"
+
+struct client;
+struct upstream;
+
+enum step {
+    STEP_HEAD,    /* the head is coming in */
+    STEP_PICK,    /* an endpoint is to be chosen */
+    STEP_CONNECT, /* nothing of the request has left yet, on a new connection */
+    STEP_SEND,    /* the request goes out; no final response head yet */
+    STEP_RELAY,   /* the response goes to the client (and the rest of the request upstream) */
+    STEP_TUNNEL,  /* after 101: bytes both ways */
+    STEP_REPLY,   /* our own answer goes to the client */
+    STEP_DONE,
+};
+
+/* What becomes of the client's connection. */
+enum ending {
+    ENDING_KEEP,
+    ENDING_CLOSE, /* after the answer, politely */
+    ENDING_ABORT, /* at once: the answer is incomplete, or the client is gone */
+};
+
+struct request {
+    struct client *client;
+    struct upstream *upstream; /* of the attempt under way */
+    enum step step;
+    enum reason reason; /* why it ended, or the last attempt failed */
+    uint16_t status;    /* sent to the client; 0: none yet */
+    uint16_t n_attempts;
+    uint16_t n_tried;
+
+    enum ending ending;
+
+    bool wants_upgrade; /* the client asked for another protocol and may have it */
+    bool wants_fresh;   /* the next attempt opens a connection */
+    bool replayable;    /* every byte of it is still in the client's in buffer */
+    bool has_key;
+    bool sent_all;    /* the endpoint has the whole request */
+    bool send_failed; /* the endpoint takes no more of it, but may have answered */
+
+    uint32_t body_at;       /* where the body begins in the client's in buffer (replayable) */
+    const uint8_t *message; /* first byte of the head */
+    uint8_t *head_copy;     /* the head's own memory, once the in buffer had to be let go */
+
+    const struct conf_pool *pool; /* NULL: no route yet */
+    struct pool_view *view;
+    struct endpoint *home; /* the key's first choice; compared only, never followed */
+    struct span key;
+    uint32_t key_at; /* its offset in the head; beyond head_n: it lies elsewhere */
+    uint64_t hash;
+    struct endpoint *tried[PICK_MAX_TRIED]; /* references */
+
+    uint64_t begun_us, attempt_us, connected_us, sent_us, answered_us;
+    double begun_at;      /* Unix time */
+    uint64_t deadline_us; /* the moment by which all must be over; 0: none */
+
+    struct relay up, down;
+    struct h1_request head;
+    struct h1_response response;
+};
+
+struct worker *request_worker(const struct request *request);
+
+/* A request whose first byte has just come. */
+struct request *request_new(struct client *client);
+
+/*
+ * Does all that can be done now. Returns false once the request is over: it has let go of its
+ * upstream, counted and logged itself; the client then decides about its connection and calls
+ * request_free().
+ */
+bool request_run(struct request *request);
+
+/* An attempt failed, or the request as a whole: goes elsewhere if the reason allows, else answers,
+ * else (a response has begun) ends. */
+void request_fail(struct request *request, enum reason reason);
+
+/* Ends it whatever its state. */
+void request_abort(struct request *request, enum reason reason);
+
+/* Its endpoint has gone down: moves the attempt elsewhere when nothing can be lost by it. */
+void request_endpoint_down(struct request *request);
+
+void request_free(struct request *request);
+
+#endif

@@ -1,0 +1,304 @@
+#include "balancer/proxy/steps.h"
+
+#include "balancer/http/key.h"
+#include "balancer/http/route.h"
+#include "balancer/proxy/attempt.h"
+#include "balancer/proxy/client.h"
+#include "balancer/proxy/forward.h"
+#include "balancer/proxy/upstream.h"
+#include "balancer/proxy/worker.h"
+
+/* ---- HEAD ---- */
+
+static void find_key(struct request *r)
+{
+    const struct conf_pool *pool = r->pool;
+    if (!policy_for(pool->algorithm)->uses_key)
+        return;
+    struct span client = client_address(r->client);
+    r->has_key = key_extract(&pool->key, &r->head, r->message, client, &r->key) ||
+                 key_extract(&pool->key_fallback, &r->head, r->message, client, &r->key);
+    if (!r->has_key)
+        return;
+    r->hash = ring_hash(pool->seed, r->key.p, r->key.n);
+    bool is_in_head = r->key.p >= r->message && r->key.p < r->message + r->head.head_n;
+    r->key_at = is_in_head ? (uint32_t)(r->key.p - r->message) : UINT32_MAX;
+}
+
+static enum reason find_route(struct request *r)
+{
+    struct worker *worker = request_worker(r);
+    const struct h1_request *h = &r->head;
+    struct span authority = {r->message + h->authority.at, h->authority.n};
+    struct span path = {r->message + h->path.at, h->path.n};
+    const struct conf_route *route = route_find(worker->proxy->routes, authority, path);
+    if (route == NULL)
+        return REASON_NO_ROUTE;
+    r->pool = &worker->proxy->conf->pools[route->pool];
+    r->view = worker_pool(worker, route->pool);
+    if (r->pool->timeouts.total_ms != 0)
+        r->deadline_us = r->begun_us + (uint64_t)r->pool->timeouts.total_ms * 1000;
+    uint64_t max = worker->proxy->conf->client.max_body_bytes;
+    bool is_too_large =
+        max != 0 && h->framing.body == H1_BODY_LENGTH && h->framing.content_length > max;
+    return is_too_large ? REASON_BODY_TOO_LARGE : REASON_OK;
+}
+
+/* From here on the head's bytes stay where they are until the request cannot be sent again. */
+static enum step head_done(struct request *r)
+{
+    struct conn *conn = &r->client->conn;
+    r->message = buffer_bytes(&conn->in);
+    buffer_hold(&conn->in);
+    buffer_consume(&conn->in, &conn->worker->buffers, r->head.head_n);
+    r->replayable = true;
+    r->body_at = conn->in.start;
+    forward_prepare(r);
+    enum reason reason = find_route(r);
+    if (reason != REASON_OK)
+        return attempt_failed(r, reason);
+    find_key(r);
+    return STEP_PICK;
+}
+
+enum step step_head(struct request *r)
+{
+    struct conn *conn = &r->client->conn;
+    r->begun_us = worker_now_us(conn->worker);
+    r->begun_at = ev_now(conn->worker->loop);
+    enum h1_status status = h1_request_parse(&r->head, &conn->worker->proxy->h1_limits,
+                                             buffer_bytes(&conn->in), buffer_used(&conn->in));
+    if (status == H1_MORE && !conn->read_ended)
+        return STEP_HEAD;
+    r->deadline_us = 0; /* was the head's */
+    switch (status) {
+    case H1_MORE:
+        return attempt_failed(r, REASON_CLIENT_GONE);
+    case H1_DONE:
+        return head_done(r);
+    default:
+        return attempt_failed(r, r->head.reason);
+    }
+}
+
+/* ---- CONNECT, SEND ---- */
+
+/* A body that waits for more while the held buffer is full will not fit: let go of it. */
+static void make_room(struct request *r)
+{
+    const struct buffer *in = &r->client->conn.in;
+    if (in->held && in->data != NULL && buffer_room(in) == 0)
+        attempt_let_go_of_buffer(r);
+}
+
+static enum step client_ended_early(struct request *r)
+{
+    const struct conn *conn = &r->client->conn;
+    bool is_gone = conn->read_ended || conn->error != 0;
+    return attempt_failed(r, is_gone ? REASON_CLIENT_GONE : REASON_BAD_REQUEST);
+}
+
+/* Moves the request upstream; stays in its step unless the client's side failed. */
+static enum step run_up(struct request *r)
+{
+    if (r->send_failed || r->sent_all)
+        return r->step;
+    switch (relay_run(&r->up)) {
+    case RELAY_ENDED:
+        r->sent_all = true;
+        r->sent_us = worker_now_us(request_worker(r));
+        break;
+    case RELAY_WAITS_FOR_INPUT:
+        make_room(r);
+        break;
+    case RELAY_INPUT_BAD:
+        return client_ended_early(r);
+    case RELAY_INPUT_TOO_BIG:
+        return attempt_failed(r, REASON_BODY_TOO_LARGE);
+    case RELAY_OUTPUT_FAILED:
+        r->send_failed = true; /* the endpoint may have answered before it closed */
+        break;
+    case RELAY_WAITS_FOR_ROOM:
+        break;
+    }
+    return r->step;
+}
+
+static bool upstream_ended(const struct request *r)
+{
+    return r->upstream->conn.read_ended || r->upstream->conn.error != 0;
+}
+
+enum step step_connect(struct request *r)
+{
+    enum step next = run_up(r);
+    if (next != STEP_CONNECT)
+        return next;
+    if (r->upstream->conn.written > 0) {
+        r->upstream->connected = true;
+        r->connected_us = worker_now_us(request_worker(r));
+        return STEP_SEND;
+    }
+    if (r->send_failed || upstream_ended(r))
+        return attempt_failed(r, REASON_CONNECT_FAILED);
+    return STEP_CONNECT;
+}
+
+static void drop_head(struct request *r)
+{
+    struct conn *conn = &r->upstream->conn;
+    buffer_consume(&conn->in, &conn->worker->buffers, r->response.head_n);
+}
+
+static void begin_raw(struct relay *relay, struct conn *from, struct conn *to)
+{
+    const struct h1_framing raw = {.body = H1_BODY_UNTIL_CLOSE};
+    uint64_t bytes = relay->bytes;
+    relay_init(relay, from, to, &raw, REASON_UPSTREAM_BAD);
+    relay->bytes = bytes;
+}
+
+static enum step switch_protocols(struct request *r)
+{
+    if (!r->wants_upgrade || !r->response.framing.has_upgrade)
+        return attempt_failed(r, REASON_UPSTREAM_BAD);
+    if (!forward_interim(r))
+        return attempt_failed(r, REASON_INTERNAL);
+    r->status = 101;
+    r->reason = REASON_OK;
+    r->ending = ENDING_CLOSE;
+    drop_head(r);
+    attempt_let_go_of_buffer(r);
+    begin_raw(&r->up, &r->client->conn, &r->upstream->conn);
+    begin_raw(&r->down, &r->upstream->conn, &r->client->conn);
+    return STEP_TUNNEL;
+}
+
+/* 1xx go to clients that know them (RFC 9110 section 15.2), at once. */
+static enum step pass_interim(struct request *r)
+{
+    struct conn *client = &r->client->conn;
+    if (r->head.minor == 1 && !forward_interim(r))
+        return attempt_failed(r, REASON_UPSTREAM_BAD);
+    drop_head(r);
+    h1_response_init(&r->response);
+    return conn_write(client, NULL, 0) < 0 ? attempt_failed(r, REASON_CLIENT_GONE) : STEP_SEND;
+}
+
+static enum step begin_response(struct request *r)
+{
+    r->answered_us = worker_now_us(request_worker(r));
+    if (!forward_response(r))
+        return attempt_failed(r, REASON_UPSTREAM_BAD);
+    r->status = r->response.status;
+    r->reason = REASON_OK;
+    r->down.limits = &request_worker(r)->proxy->h1_limits;
+    drop_head(r);
+    return STEP_RELAY;
+}
+
+static enum step response_done(struct request *r)
+{
+    if (r->response.status == 101)
+        return switch_protocols(r);
+    return r->response.status < 200 ? pass_interim(r) : begin_response(r);
+}
+
+static enum step response_incomplete(struct request *r)
+{
+    if (upstream_ended(r))
+        return attempt_failed(r, REASON_UPSTREAM_CLOSED);
+    return buffer_has_room(&r->upstream->conn.in) ? STEP_SEND
+                                                  : attempt_failed(r, REASON_UPSTREAM_BAD);
+}
+
+enum step step_send(struct request *r)
+{
+    enum step next = run_up(r);
+    while (next == STEP_SEND) {
+        const struct buffer *in = &r->upstream->conn.in;
+        switch (h1_response_parse(&r->response, &request_worker(r)->proxy->h1_limits,
+                                  r->head.method, buffer_bytes(in), buffer_used(in))) {
+        case H1_MORE:
+            return response_incomplete(r);
+        case H1_DONE:
+            next = response_done(r);
+            break;
+        default:
+            return attempt_failed(r, REASON_UPSTREAM_BAD);
+        }
+    }
+    return next;
+}
+
+/* ---- RELAY ---- */
+
+/* The response is through. The rest of the request still goes to an endpoint that reads it. */
+static enum step response_ended(struct request *r)
+{
+    if (r->sent_all)
+        return STEP_DONE;
+    if (!r->send_failed && !upstream_ended(r) && r->ending == ENDING_KEEP)
+        return STEP_RELAY;
+    r->ending = ENDING_CLOSE;
+    return STEP_DONE;
+}
+
+enum step step_relay(struct request *r)
+{
+    enum step next = run_up(r);
+    if (next != STEP_RELAY)
+        return next;
+    switch (relay_run(&r->down)) {
+    case RELAY_ENDED:
+        return response_ended(r);
+    case RELAY_INPUT_BAD:
+    case RELAY_INPUT_TOO_BIG:
+        return attempt_failed(r, upstream_ended(r) ? REASON_UPSTREAM_CLOSED : REASON_UPSTREAM_BAD);
+    case RELAY_OUTPUT_FAILED:
+        return attempt_failed(r, REASON_CLIENT_GONE);
+    default:
+        return STEP_RELAY;
+    }
+}
+
+/* ---- TUNNEL ---- */
+
+/* One direction; passes on the end of the stream (half-close). Returns false when it failed. */
+static bool run_raw(struct relay *relay)
+{
+    switch (relay_run(relay)) {
+    case RELAY_ENDED:
+        conn_end_write(relay->to);
+        return true;
+    case RELAY_INPUT_BAD:
+    case RELAY_INPUT_TOO_BIG:
+    case RELAY_OUTPUT_FAILED:
+        return false;
+    default:
+        return true;
+    }
+}
+
+enum step step_tunnel(struct request *r)
+{
+    if (!run_raw(&r->up))
+        return attempt_failed(r, r->client->conn.error != 0 ? REASON_CLIENT_GONE
+                                                            : REASON_UPSTREAM_CLOSED);
+    if (!run_raw(&r->down))
+        return attempt_failed(r, upstream_ended(r) ? REASON_UPSTREAM_CLOSED : REASON_CLIENT_GONE);
+    bool is_over = r->client->conn.write_ended && r->upstream->conn.write_ended;
+    return is_over ? STEP_DONE : STEP_TUNNEL;
+}
+
+/* ---- REPLY ---- */
+
+enum step step_reply(struct request *r)
+{
+    struct conn *conn = &r->client->conn;
+    if (r->status == 0)
+        forward_reply(r);
+    if (conn_write(conn, NULL, 0) < 0)
+        return attempt_failed(r, REASON_CLIENT_GONE);
+    return conn_has_output(conn) ? STEP_REPLY : STEP_DONE;
+}

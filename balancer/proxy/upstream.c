@@ -1,0 +1,167 @@
+#include "balancer/proxy/upstream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "balancer/proxy/client.h"
+#include "balancer/proxy/request.h"
+#include "balancer/proxy/worker.h"
+
+/* Reads of one event: a long body goes on without asking the poll in between. */
+#define READS_PER_EVENT 4
+
+static struct endpoint_local *local_of(const struct upstream *upstream)
+{
+    return &upstream->endpoint->locals[upstream->conn.worker->index];
+}
+
+static void read_and_run(struct upstream *upstream)
+{
+    struct conn *conn = &upstream->conn;
+    for (int i = 0; i < READS_PER_EVENT && upstream->request != NULL; i++) {
+        ssize_t n = conn_read(conn);
+        if (n > 0)
+            counter_add(&local_of(upstream)->stats.bytes_in, (uint64_t)n);
+        bool was_full = n > 0 && buffer_room(&conn->in) == 0;
+        client_run(upstream->request->client);
+        if (!was_full)
+            return;
+    }
+}
+
+static void on_io(struct conn *conn, int revents)
+{
+    struct upstream *upstream = (struct upstream *)conn;
+    if (upstream->request == NULL)
+        upstream_close(upstream); /* a pooled connection has nothing to say but its end */
+    else if (revents & EV_READ)
+        read_and_run(upstream);
+    else
+        client_run(upstream->request->client);
+}
+
+static void on_deadline(struct conn *conn, enum reason reason)
+{
+    struct upstream *upstream = (struct upstream *)conn;
+    if (upstream->request == NULL) {
+        upstream_close(upstream);
+        return;
+    }
+    struct client *client = upstream->request->client;
+    request_fail(upstream->request, reason);
+    client_run(client);
+}
+
+static const struct conn_ops upstream_ops = {.on_io = on_io, .on_deadline = on_deadline};
+
+static void assign(struct upstream *upstream, struct request *request)
+{
+    upstream->request = request;
+    LIST_INSERT_HEAD(&local_of(upstream)->active, upstream, link);
+}
+
+static void leave_list(struct upstream *upstream)
+{
+    LIST_REMOVE(upstream, link);
+    if (upstream->request == NULL)
+        local_of(upstream)->n_idle--;
+}
+
+/* Bytes or an end that wait on a pooled connection make it unfit. */
+static bool is_quiet(const struct upstream *upstream)
+{
+    char byte;
+    ssize_t n = recv(upstream->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+struct upstream *upstream_reuse(struct worker *worker, struct endpoint *endpoint,
+                                struct request *request, enum upstream_check check)
+{
+    struct endpoint_local *local = &endpoint->locals[worker->index];
+    struct upstream *upstream;
+    while ((upstream = LIST_FIRST(&local->idle)) != NULL) {
+        if (check == UPSTREAM_CHECKED && !is_quiet(upstream)) {
+            upstream_close(upstream);
+            continue;
+        }
+        leave_list(upstream);
+        assign(upstream, request);
+        counter_add(&local->stats.reuses, 1);
+        return upstream;
+    }
+    return NULL;
+}
+
+static int open_socket(const struct endpoint *endpoint, int *ret_fd)
+{
+    int fd = socket(endpoint->sockaddr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    const int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (connect(fd, (const struct sockaddr *)&endpoint->sockaddr, endpoint->sockaddr_len) != 0 &&
+        errno != EINPROGRESS) {
+        int error = errno;
+        (void)close(fd);
+        return -error;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int upstream_connect(struct worker *worker, struct endpoint *endpoint, struct request *request,
+                     struct upstream **ret_upstream)
+{
+    int fd = -1;
+    int rc = open_socket(endpoint, &fd);
+    if (rc != 0)
+        return rc;
+    struct upstream *upstream = slab_get(&worker->upstream_slab);
+    *upstream = (struct upstream){.endpoint = endpoint_ref(endpoint)};
+    conn_init(&upstream->conn, worker, fd, &upstream_ops);
+    assign(upstream, request);
+    counter_add(&local_of(upstream)->stats.connects, 1);
+    *ret_upstream = upstream;
+    return 0;
+}
+
+void upstream_release(struct upstream *upstream)
+{
+    struct endpoint_local *local = local_of(upstream);
+    assert(buffer_used(&upstream->conn.in) == 0 && !conn_has_output(&upstream->conn));
+    if (local->n_idle >= upstream->max_idle || !endpoint_is_usable(upstream->endpoint)) {
+        upstream_close(upstream);
+        return;
+    }
+    leave_list(upstream);
+    upstream->request = NULL;
+    upstream->reused = true;
+    LIST_INSERT_HEAD(&local->idle, upstream, link);
+    local->n_idle++;
+    conn_set_deadline(&upstream->conn, upstream->keepalive_ms, REASON_OK);
+    conn_update(&upstream->conn);
+}
+
+void upstream_close(struct upstream *upstream)
+{
+    if (!conn_is_open(&upstream->conn))
+        return;
+    leave_list(upstream);
+    upstream->request = NULL;
+    conn_close(&upstream->conn);
+    endpoint_unref(upstream->endpoint);
+    upstream->endpoint = NULL;
+    worker_bury(upstream->conn.worker, &upstream->conn.worker->upstream_slab, upstream);
+}
+
+void upstream_close_idle(struct worker *worker, struct endpoint *endpoint)
+{
+    struct upstream *upstream;
+    while ((upstream = LIST_FIRST(&endpoint->locals[worker->index].idle)) != NULL)
+        upstream_close(upstream);
+}

@@ -1,0 +1,49 @@
+/*
+ * A connection to an endpoint: carries one request at a time, rests in the endpoint's pool between
+ * them.
+ */
+#ifndef QUOIT_BALANCER_PROXY_UPSTREAM_H
+#define QUOIT_BALANCER_PROXY_UPSTREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "balancer/pool/endpoint.h"
+#include "balancer/proxy/conn.h"
+
+struct request;
+struct worker;
+
+struct upstream {
+    struct conn conn;
+    LIST_ENTRY(upstream) link; /* the endpoint's idle or active list of this worker */
+    struct endpoint *endpoint; /* a reference */
+    struct request *request;   /* NULL while pooled */
+    uint32_t max_idle;         /* of its pool */
+    uint32_t keepalive_ms;
+    bool reused;    /* has served a request before */
+    bool connected; /* bytes have been written */
+};
+
+/* A pooled connection to endpoint, now request's, or NULL. With `checked` the socket is asked
+ * first whether the endpoint has closed it (one system call more). */
+enum upstream_check { UPSTREAM_UNCHECKED, UPSTREAM_CHECKED };
+struct upstream *upstream_reuse(struct worker *worker, struct endpoint *endpoint,
+                                struct request *request, enum upstream_check check);
+
+/* Begins a new connection for request. Returns 0 or -errno. */
+int upstream_connect(struct worker *worker, struct endpoint *endpoint, struct request *request,
+                     struct upstream **ret_upstream);
+
+/* Puts a connection that is clean (nothing buffered) back into the pool, or closes it when it is
+ * not wanted there. */
+void upstream_release(struct upstream *upstream);
+
+/* Closes now. The request it had must already have let go of it. */
+void upstream_close(struct upstream *upstream);
+
+/* Closes the pooled connections to endpoint. */
+void upstream_close_idle(struct worker *worker, struct endpoint *endpoint);
+
+#endif

@@ -1,0 +1,119 @@
+/*
+ * A worker: one thread, one loop, its own listening sockets, its own connections.
+ *
+ * Everything below balancer/proxy/ runs on a worker's thread unless its header says otherwise.
+ * What workers share with control: the pools (pool.h), the endpoints' atomics, the counters, the
+ * access log, and the orders below.
+ */
+#ifndef QUOIT_BALANCER_PROXY_WORKER_H
+#define QUOIT_BALANCER_PROXY_WORKER_H
+
+#include <ev.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "balancer/http/h1.h"
+#include "balancer/http/route.h"
+#include "balancer/log/access_log.h"
+#include "balancer/policy/policy.h"
+#include "balancer/pool/pool.h"
+#include "balancer/proxy/buffer.h"
+#include "conf/conf.h"
+
+struct client;
+struct corpse;
+struct listener;
+
+/* What all workers share; control owns it, and it outlives them. */
+struct proxy {
+    const struct conf *conf;
+    const struct route_table *routes;
+    struct h1_limits h1_limits;
+    struct pool *pools;            /* as conf->pools */
+    struct access_log *access_log; /* NULL: none */
+    _Atomic uint32_t n_clients;
+    uint32_t max_clients;
+};
+
+/* One pool as this worker sees it. */
+struct pool_view {
+    struct pool *pool;
+    uint64_t generation;
+    struct snapshot *snapshot; /* a reference */
+    struct policy_state *state;
+};
+
+LIST_HEAD(client_list, client);
+
+struct worker {
+    struct ev_loop *loop;
+    struct proxy *proxy;
+    uint32_t index;
+    pthread_t thread;
+
+    struct ev_async wake;
+    struct ev_check after_poll;
+    struct ev_prepare before_poll;
+    _Atomic bool drain_asked, stop_asked, is_drained; /* is_drained: its listeners are closed */
+    bool draining;
+    struct ev_timer drain_timer;
+
+    uint64_t now_us; /* monotonic, as of the last return from the poll */
+    uint64_t random;
+    struct pool_view *views; /* as conf->pools */
+    struct listener *listeners;
+    struct client_list clients;
+
+    struct buffer_pool buffers;
+    struct slab client_slab, upstream_slab, request_slab;
+    struct corpse *dead; /* closed in this turn; freed at its end */
+    uint32_t n_dead, max_dead;
+    char date[40]; /* "Date: …\r\n", of the second date_at_s */
+    int64_t date_at_s;
+    _Alignas(64) struct worker_stats stats;
+};
+
+/* Microseconds on the monotonic clock, as of the last return from the poll. */
+static inline uint64_t worker_now_us(const struct worker *worker)
+{
+    return worker->now_us;
+}
+
+/* 64 fresh random bits (not for secrets). */
+uint64_t worker_random(struct worker *worker);
+
+/* The current snapshot of conf's pool number pool_index, with the policy's state for it. */
+struct pool_view *worker_pool(struct worker *worker, size_t pool_index);
+
+/* A whole Date field line, made anew once a second. */
+struct span worker_date(struct worker *worker);
+
+/* Hands an object back to its slab at the end of the turn, so that callers up the stack may still
+ * look at it. */
+void worker_bury(struct worker *worker, struct slab *slab, void *object);
+
+/*
+ * Starts worker number index with the listening sockets fds (which it takes over), one for each of
+ * conf->listeners. Control's thread. Returns 0 or -errno.
+ */
+int worker_start(struct proxy *proxy, uint32_t index, const int *fds, struct worker **ret_worker);
+
+/* Any thread: pools have changed, or an endpoint has; look. */
+void worker_wake(struct worker *worker);
+
+/* Any thread: accept what waits, close the listeners, let what runs finish. */
+void worker_drain(struct worker *worker);
+
+/* Any thread: whether it has taken that order: no connection comes any more. */
+bool worker_is_draining(const struct worker *worker);
+
+/* Any thread: how many client connections are left, the worker's own count. */
+uint64_t worker_clients(const struct worker *worker);
+
+/* Control: closes everything at once, joins the thread, frees the worker. Accepts NULL. */
+void worker_stop(struct worker *worker);
+
+#endif
