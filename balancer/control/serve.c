@@ -28,7 +28,7 @@
 #define FILL_WAIT_S 2.0
 #define DRAIN_LOOK_S 0.02
 /* Descriptors that are not for clients: logs, loops, Consul, probes, the admin listener. */
-#define OWN_DESCRIPTORS 128
+#define OWN_DESCRIPTORS ((rlim_t)128)
 
 static const int handled_signals[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP};
 #define N_SIGNALS (sizeof handled_signals / sizeof handled_signals[0])
@@ -252,7 +252,7 @@ static uint32_t raise_descriptor_limit(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return 1024 - OWN_DESCRIPTORS;
+        return 1024 - (uint32_t)OWN_DESCRIPTORS;
     if (limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
@@ -340,13 +340,14 @@ static int allocate(struct control *control)
     const struct conf *conf = control->conf;
     size_t n_fds = conf->workers * conf->n_listeners;
     control->fds = malloc((n_fds + 1) * sizeof *control->fds);
-    control->workers = calloc(conf->workers, sizeof *control->workers);
-    control->worker_stats = calloc(conf->workers, sizeof *control->worker_stats);
+    control->workers = calloc(conf->workers, sizeof(void *));
+    control->worker_stats = calloc(conf->workers, sizeof(void *));
     if (control->fds == NULL || control->workers == NULL || control->worker_stats == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < n_fds; i++)
         control->fds[i] = -1;
-    return route_table_new(conf, &control->routes);
+    control->routes = route_table_new(conf->routes, conf->n_routes);
+    return 0;
 }
 
 static int start(struct control *control)

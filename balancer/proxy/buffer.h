@@ -25,7 +25,7 @@ struct buffer_pool {
     struct slab small, large;
 };
 
-#define BUFFER_LARGE_BYTES (256u * 1024)
+#define BUFFER_LARGE_BYTES 262144u
 
 struct buffer {
     uint8_t *data; /* NULL: no memory */

@@ -12,7 +12,7 @@
 /* How long, and how much, a client may go on sending after the last answer before the connection
  * is closed under it: long enough for it to read that answer first (RFC 9112 section 9.6). */
 #define LINGER_MS 2000
-#define LINGER_BYTES (1024 * 1024)
+#define LINGER_BYTES 1048576
 
 static void count_read(struct client *client, ssize_t n)
 {
