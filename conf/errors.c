@@ -68,7 +68,7 @@ void conf_errors_fini(struct conf_errors *errors)
     *errors = (struct conf_errors){0};
 }
 
-static void print_error(const struct conf_error *error, FILE *out)
+static void print_one(const struct conf_error *error, FILE *out)
 {
     fprintf(out, "%s:", error->file);
     if (error->line > 0)
@@ -81,7 +81,7 @@ static void print_error(const struct conf_error *error, FILE *out)
 void conf_errors_print(const struct conf_errors *errors, FILE *out)
 {
     for (size_t i = 0; i < errors->n; i++)
-        print_error(&errors->list[i], out);
+        print_one(&errors->list[i], out);
     if (errors->is_incomplete)
         fputs("out of memory while reading the configuration\n", out);
 }

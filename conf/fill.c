@@ -84,7 +84,7 @@ static void report_node(struct filler *filler, const struct path *path,
     report_as(filler, path, node->place, found, option, type);
 }
 
-/* ---- unknown keys */
+/* ---- unknown and repeated keys */
 
 static size_t least(size_t a, size_t b, size_t c)
 {
@@ -124,7 +124,7 @@ static const struct conf_option *suggest(const struct conf_option *section, cons
             continue;
         const char *name = conf_option_name(&conf_options[i]);
         size_t found = distance(key, name);
-        if (found < best_distance && found * 2 <= strlen(name)) {
+        if (found < best_distance && found * 2 < strlen(name)) {
             best = &conf_options[i];
             best_distance = found;
         }
@@ -184,9 +184,73 @@ static const struct conf_option *find_option(const struct conf_option *section, 
     return NULL;
 }
 
+static int compare_places(struct conf_place a, struct conf_place b)
+{
+    if (a.line != b.line)
+        return a.line > b.line ? 1 : -1;
+    return (a.column > b.column) - (a.column < b.column);
+}
+
+static int compare_keys(const void *left, const void *right)
+{
+    const struct conf_node *a = *(const struct conf_node *const *)left;
+    const struct conf_node *b = *(const struct conf_node *const *)right;
+    int order = strcmp(a->key, b->key);
+    return order == 0 ? compare_places(a->key_place, b->key_place) : order;
+}
+
+static void report_repeated(struct filler *filler, const struct path *path,
+                            const struct conf_node *first, const struct conf_node *again)
+{
+    struct path below = {.up = path, .name = again->key};
+    char *key = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&key, &n);
+    if (out == NULL) {
+        filler->error = -ENOMEM;
+        return;
+    }
+    print_path(&below, out);
+    if (fclose(out) == 0)
+        conf_errors_add(filler->errors, again->key_place, key,
+                        "found the key again, it stands in line %u already", first->key_place.line);
+    else
+        filler->error = -ENOMEM;
+    free(key);
+}
+
+/* Reports every key of a map that stands in it before. */
+static void check_repeated(struct filler *filler, const struct path *path,
+                           const struct conf_node *map)
+{
+    if (map->n < 2)
+        return;
+    const struct conf_node **sorted =
+        conf_arena_alloc(filler->arena, map->n * sizeof(const struct conf_node *));
+    if (sorted == NULL) {
+        filler->error = -ENOMEM;
+        return;
+    }
+    size_t n = 0;
+    const struct conf_node *child;
+    STAILQ_FOREACH(child, &map->children, sibling)
+    {
+        sorted[n++] = child;
+    }
+    qsort(sorted, n, sizeof(const struct conf_node *), compare_keys);
+    size_t first = 0;
+    for (size_t i = 1; i < n; i++) {
+        if (strcmp(sorted[first]->key, sorted[i]->key) != 0)
+            first = i;
+        else
+            report_repeated(filler, path, sorted[first], sorted[i]);
+    }
+}
+
 static void check_keys(struct filler *filler, const struct path *path,
                        const struct conf_option *section, const struct conf_node *node)
 {
+    check_repeated(filler, path, node);
     const struct conf_node *child;
     STAILQ_FOREACH(child, &node->children, sibling)
     {
@@ -308,6 +372,7 @@ static void fill_map(struct filler *filler, const struct path *path,
         report_node(filler, path, node, option, option->type);
         return;
     }
+    check_repeated(filler, path, node);
     uint8_t *entry = make_entries(filler, option, count_entries(option, node), base);
     if (entry == NULL)
         return;

@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -108,8 +107,11 @@ static void fill_map(struct reader *reader, const yaml_node_t *from, struct conf
         struct conf_node *child = convert(reader, pair->value, depth + 1);
         if (child == NULL)
             continue;
+        if (memchr(key->data.scalar.value, '\0', key->data.scalar.length) != NULL)
+            conf_errors_add(reader->errors, place_of(reader, key->start_mark), "",
+                            "found a NUL character in a key");
         child->key = conf_arena_text(reader->arena, (const char *)key->data.scalar.value,
-                                     strlen((const char *)key->data.scalar.value));
+                                     key->data.scalar.length);
         child->key_place = place_of(reader, key->start_mark);
         if (child->key == NULL)
             reader->error = -ENOMEM;
@@ -147,57 +149,6 @@ static struct conf_node *convert(struct reader *reader, int index, unsigned dept
     return node;
 }
 
-static int compare_keys(const void *left, const void *right)
-{
-    const struct conf_node *a = *(struct conf_node *const *)left;
-    const struct conf_node *b = *(struct conf_node *const *)right;
-    int order = strcmp(a->key, b->key);
-    if (order == 0)
-        order = (a->key_place.line > b->key_place.line) - (a->key_place.line < b->key_place.line);
-    if (order == 0)
-        order = (a->key_place.column > b->key_place.column) -
-                (a->key_place.column < b->key_place.column);
-    return order;
-}
-
-/* Reports every key of one map that stands there before. */
-static void report_duplicates(struct reader *reader, const struct conf_node *map)
-{
-    struct conf_node **sorted =
-        conf_arena_alloc(reader->arena, map->n * sizeof(struct conf_node *));
-    if (sorted == NULL) {
-        reader->error = -ENOMEM;
-        return;
-    }
-    size_t n = 0;
-    struct conf_node *child;
-    STAILQ_FOREACH(child, &map->children, sibling)
-    {
-        sorted[n++] = child;
-    }
-    qsort(sorted, n, sizeof(struct conf_node *), compare_keys);
-    size_t first = 0;
-    for (size_t i = 1; i < n; i++) {
-        if (strcmp(sorted[first]->key, sorted[i]->key) != 0)
-            first = i;
-        else
-            conf_errors_add(reader->errors, sorted[i]->key_place, sorted[i]->key,
-                            "found the key again, it stands in line %u already",
-                            sorted[first]->key_place.line);
-    }
-}
-
-static void check_duplicates(struct reader *reader, const struct conf_node *node)
-{
-    if (node->type == CONF_NODE_MAP && node->n > 1)
-        report_duplicates(reader, node);
-    struct conf_node *child;
-    STAILQ_FOREACH(child, &node->children, sibling)
-    {
-        check_duplicates(reader, child);
-    }
-}
-
 /* The tree of the document that is loaded. */
 static struct conf_node *convert_document(struct reader *reader)
 {
@@ -212,7 +163,6 @@ static struct conf_node *convert_document(struct reader *reader)
                         root->type == CONF_NODE_LIST ? "a list" : "text");
         reader->error = -EBADMSG;
     }
-    check_duplicates(reader, root);
     return root;
 }
 

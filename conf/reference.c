@@ -47,8 +47,10 @@ static void write_option(const struct conf_option *option, FILE *out)
     write_type(option, out);
     if (option->fallback != NULL)
         fprintf(out, " Default: `%s`.", option->fallback);
-    else
-        fputs(option->is_required ? " Required." : " Default: none.", out);
+    else if (option->is_required)
+        fputs(" Required.", out);
+    else if (!is_section(option))
+        fputs(" Default: none.", out);
     fprintf(out, "\n\n%s\n", option->meaning);
 }
 
