@@ -91,19 +91,21 @@ static char *read_path(const char *path)
     return text;
 }
 
-/* Checks that text is whole lines and each worker's numbers rise; returns how many lines. */
-static unsigned check_lines(const char *text, unsigned n_workers)
+/* Checks (and takes apart) text: whole lines, and each worker's numbers rise; returns how many
+ * lines. */
+static unsigned check_lines(char *text, unsigned n_workers)
 {
     long last[8];
     unsigned lines = 0;
     for (unsigned i = 0; i < n_workers; i++)
         last[i] = -1;
     while (*text != '\0') {
-        const char *end = strchr(text, '\n');
+        char *end = strchr(text, '\n');
         assert_non_null(end);
+        *end = '\0'; /* sanitizers look at all of a string in each search */
         assert_memory_equal(text, "192.0.2.7 - - [", 15);
         const char *key = strstr(text, " key=");
-        assert_true(key != NULL && key < end);
+        assert_non_null(key);
         char *rest;
         unsigned long worker = strtoul(key + 5, &rest, 10);
         long number = strtol(rest + 1, &rest, 10);
@@ -396,8 +398,9 @@ static void test_reopening_after_a_rotation_loses_no_line(void **state)
         assert_true(add(log, 0, i));
     access_log_stop(log);
     char *old = read_path(place->rotated), *new = read_path(place->file);
-    assert_true(check_lines(old, 1) >= 10);
-    assert_int_equal(check_lines(old, 1) + check_lines(new, 1), 20);
+    unsigned in_old = check_lines(old, 1);
+    assert_true(in_old >= 10);
+    assert_int_equal(in_old + check_lines(new, 1), 20);
     free(old);
     free(new);
 }
