@@ -24,6 +24,7 @@
 #define RING_MAX_NODES 65534u
 #define RING_MIN_SLOTS (1u << 10)
 #define RING_MAX_SLOTS (1u << 22)
+#define RING_MAX_POINTS (1u << 24) /* of all nodes together */
 
 enum ring_kind { RING_SLOTS, RING_VNODES };
 
@@ -47,7 +48,8 @@ struct ring;
 /*
  * Builds a ring over nodes[0..n-1]; ids are copied. A pick returns an index into this array.
  * Returns 0 and writes *ret_ring, or -EINVAL (bad options, more than RING_MAX_NODES, two nodes
- * with the same id) or -ENOMEM. n may be 0: such a ring picks RING_NONE.
+ * with the same id), -E2BIG (vnodes: more than RING_MAX_POINTS) or -ENOMEM. n may be 0: such a
+ * ring picks RING_NONE. An option of the other kind is ignored.
  */
 int ring_new(const struct ring_options *options, const struct ring_node *nodes, size_t n,
              struct ring **ret_ring);
@@ -68,9 +70,14 @@ uint64_t ring_hash(uint64_t seed, const void *key, size_t n);
 uint32_t ring_pick(const struct ring *ring, uint64_t hash);
 
 /*
- * The candidates for one key in order of preference: the owner first, then its alternatives.
- * A node may come up again; the caller skips those it has seen. The order of the others does not
- * change when a node joins or leaves (but for that node). Lives on the caller's stack.
+ * The candidates for one key in order of preference: the owner first, then its alternatives, each
+ * as often as its weight says. A node comes up again and again, even twice in a row; the caller
+ * skips those it has seen. A node that leaves changes nothing in a walk up to where it stood.
+ *
+ * The second candidate of a slot ring is the slot's next best node; from the third on they are the
+ * owners of slots chosen by a chain of hashes. Those of a vnodes ring are the next points of the
+ * circle. Meeting each of n equal nodes takes about n log n steps: bound the steps, and fall back
+ * on something else. Lives on the caller's stack.
  */
 struct ring_walk {
     const struct ring *ring;
@@ -88,6 +95,9 @@ double ring_share(const struct ring *ring, uint32_t node);
 
 /* Bytes held by the ring. */
 size_t ring_size_bytes(const struct ring *ring);
+
+/* What the ring was made with; lives as long as the ring. */
+const struct ring_options *ring_options_of(const struct ring *ring);
 
 /* 128 bits over kind, version, options and the sorted (id, weight): equal in every balancer with
  * the same view. */

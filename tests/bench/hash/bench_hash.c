@@ -1,0 +1,179 @@
+/*
+ * Times the rings: nanoseconds per pick and per step of a walk, milliseconds per build and per
+ * derivation. Best of several rounds: the machine may be busy.
+ *
+ *   bench_hash [slots]      default 1048576
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "hashring/hash.h"
+#include "hashring/ring.h"
+
+enum { ROUNDS = 5, PICKS = 2000000, ID_BYTES = 32 };
+
+struct fleet {
+    struct ring_node *nodes;
+    char (*ids)[ID_BYTES];
+    size_t n;
+};
+
+static volatile uint64_t sink; /* keeps the compiler from dropping the work */
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static void die(const char *what)
+{
+    fprintf(stderr, "bench_hash: %s\n", what);
+    exit(1);
+}
+
+static struct fleet fleet_new(size_t n)
+{
+    struct fleet fleet = {
+        .nodes = calloc(n, sizeof fleet.nodes[0]),
+        .ids = calloc(n, sizeof fleet.ids[0]),
+        .n = n,
+    };
+    if (fleet.nodes == NULL || fleet.ids == NULL)
+        die("out of memory");
+    for (size_t i = 0; i < n; i++) {
+        int len =
+            snprintf(fleet.ids[i], ID_BYTES, "10.%zu.%zu.%zu:8080", i >> 16, i >> 8 & 255, i & 255);
+        fleet.nodes[i] = (struct ring_node){fleet.ids[i], (size_t)len, 1};
+    }
+    return fleet;
+}
+
+static void fleet_free(struct fleet *fleet)
+{
+    free(fleet->nodes);
+    free(fleet->ids);
+}
+
+static double best(double a, double b)
+{
+    return a == 0 || b < a ? b : a;
+}
+
+static double time_build(const struct ring_options *options, const struct fleet *fleet, size_t n,
+                         struct ring **ret_ring)
+{
+    double ms = 0;
+    struct ring *ring = NULL;
+    for (int i = 0; i < ROUNDS; i++) {
+        ring_free(ring);
+        double start = now_ms();
+        if (ring_new(options, fleet->nodes, n, &ring) < 0)
+            die("ring_new failed");
+        ms = best(ms, now_ms() - start);
+    }
+    *ret_ring = ring;
+    return ms;
+}
+
+static double time_derive(const struct ring *old, const struct ring_node *nodes, size_t n)
+{
+    double ms = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        struct ring *ring;
+        double start = now_ms();
+        if (ring_derive(old, nodes, n, &ring) < 0)
+            die("ring_derive failed");
+        ms = best(ms, now_ms() - start);
+        ring_free(ring);
+    }
+    return ms;
+}
+
+static double time_picks(const struct ring *ring)
+{
+    double ms = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        uint64_t sum = 0;
+        double start = now_ms();
+        for (uint64_t k = 0; k < PICKS; k++)
+            sum += ring_pick(ring, k * HASH_STEP);
+        ms = best(ms, now_ms() - start);
+        sink = sum;
+    }
+    return ms * 1e6 / PICKS;
+}
+
+/* Steps beyond the owner. */
+static double time_steps(const struct ring *ring)
+{
+    enum { STEPS = 4 };
+    double ms = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        uint64_t sum = 0;
+        double start = now_ms();
+        for (uint64_t k = 0; k < PICKS / STEPS; k++) {
+            struct ring_walk walk;
+            ring_walk_start(&walk, ring, k * HASH_STEP);
+            for (int step = 0; step <= STEPS; step++)
+                sum += ring_walk_next(&walk);
+        }
+        ms = best(ms, now_ms() - start);
+        sink = sum;
+    }
+    return ms * 1e6 / PICKS - time_picks(ring) / STEPS;
+}
+
+static double peak_to_average(const struct ring *ring, size_t n)
+{
+    double peak = 0;
+    for (uint32_t i = 0; i < n; i++)
+        peak = ring_share(ring, i) > peak ? ring_share(ring, i) : peak;
+    return peak * (double)n;
+}
+
+static void bench(const char *name, const struct ring_options *options, size_t n)
+{
+    struct fleet fleet = fleet_new(n + 1);
+    struct ring *ring;
+    struct ring *larger;
+    double build = time_build(options, &fleet, n, &ring);
+    if (ring_new(options, fleet.nodes, n + 1, &larger) < 0)
+        die("ring_new failed");
+    double add = time_derive(ring, fleet.nodes, n + 1);
+    double remove = time_derive(larger, fleet.nodes, n);
+    fleet.nodes[n / 2].weight = 1.25;
+    double raise = time_derive(ring, fleet.nodes, n);
+    fleet.nodes[n / 2].weight = 0.75;
+    double lower = time_derive(ring, fleet.nodes, n);
+
+    printf("%-7s %6zu %8.1f %8.1f %9.2f %9.3f %9.3f %9.3f %9.3f %9.3f %9zu\n", name, n,
+           time_picks(ring), time_steps(ring), build, add, remove, raise, lower,
+           peak_to_average(ring, n), ring_size_bytes(ring) / 1024);
+    fflush(stdout);
+    ring_free(ring);
+    ring_free(larger);
+    fleet_free(&fleet);
+}
+
+int main(int argc, char **argv)
+{
+    static const size_t sizes[] = {3, 10, 20, 100, 1000, 10000};
+    struct ring_options options = {.kind = RING_SLOTS, .slots = 1u << 20, .points = 160};
+    if (argc > 1)
+        options.slots = (uint32_t)strtoul(argv[1], NULL, 10);
+
+    printf("slots: %u; points: %u\n", options.slots, options.points);
+    printf("%-7s %6s %8s %8s %9s %9s %9s %9s %9s %9s %9s\n", "kind", "nodes", "pick ns", "step ns",
+           "build ms", "add ms", "remove ms", "raise ms", "lower ms", "peak/avg", "KiB");
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        bench("slots", &options, sizes[i]);
+    options.kind = RING_VNODES;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        bench("vnodes", &options, sizes[i]);
+    return 0;
+}
