@@ -1,5 +1,4 @@
 """The program under test as a process: configuration in, port and metrics out."""
-import collections
 import copy
 import json
 import os
@@ -200,12 +199,9 @@ class Quoit:
 
     def usable(self, pool):
         """How many endpoints of a pool take requests, as the metrics say."""
-        return int(self.metrics().sum("quoit_endpoint_usable", pool=pool))
+        return int(self.metrics().sum("quoit_pool_usable_endpoints", pool=pool))
 
     def state(self, pool):
         """{endpoint: state word} of a pool, as the metrics say."""
-        states = collections.OrderedDict()
-        for labels in self.metrics().select("quoit_endpoint_usable", pool=pool):
-            table = dict(labels)
-            states[table["endpoint"]] = table.get("state")
-        return states
+        states = (dict(labels) for labels in self.metrics().select("quoit_endpoint_state", pool=pool))
+        return {labels["endpoint"]: labels["state"] for labels in states}
