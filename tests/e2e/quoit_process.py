@@ -203,5 +203,5 @@ class Quoit:
 
     def state(self, pool):
         """{endpoint: state word} of a pool, as the metrics say."""
-        states = (dict(labels) for labels in self.metrics().select("quoit_endpoint_state", pool=pool))
-        return {labels["endpoint"]: labels["state"] for labels in states}
+        found = map(dict, self.metrics().select("quoit_endpoint_state", pool=pool))
+        return {labels["endpoint"]: labels["state"] for labels in found}
