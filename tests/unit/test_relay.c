@@ -1,0 +1,239 @@
+/* Bodies from one end to the other, over socket pairs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "balancer/proxy/relay.h"
+#include "balancer/proxy/worker.h"
+
+#define SMALL 32768
+
+static void ignore_io(struct conn *conn, int revents)
+{
+    (void)conn, (void)revents;
+}
+
+static void ignore_deadline(struct conn *conn, enum reason reason)
+{
+    (void)conn, (void)reason;
+}
+
+static const struct conn_ops ops = {.on_io = ignore_io, .on_deadline = ignore_deadline};
+
+/* from.far ==> [from.near relay to.near] ==> to.far */
+struct fixture {
+    struct worker worker;
+    struct conn from, to;
+    int from_far, to_far;
+    struct relay relay;
+    struct h1_limits limits;
+    uint8_t got[1 << 20];
+    size_t n_got;
+};
+
+static void open_pair(struct fixture *f, struct conn *near, int *far)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    conn_init(near, &f->worker, fds[0], &ops);
+    *far = fds[1];
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = aligned_alloc(64, (sizeof *f + 63) / 64 * 64);
+    assert_non_null(f);
+    memset(f, 0, sizeof *f);
+    f->worker.loop = ev_loop_new(EVFLAG_AUTO);
+    buffer_pool_init(&f->worker.buffers, SMALL);
+    f->limits = (struct h1_limits){.head_bytes = 4096, .target_bytes = 1024, .fields = 16};
+    open_pair(f, &f->from, &f->from_far);
+    open_pair(f, &f->to, &f->to_far);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    conn_close(&f->from);
+    conn_close(&f->to);
+    (void)close(f->from_far);
+    (void)close(f->to_far);
+    buffer_pool_fini(&f->worker.buffers);
+    ev_loop_destroy(f->worker.loop);
+    free(f);
+    return 0;
+}
+
+static void begin(struct fixture *f, enum h1_body_kind kind, uint64_t length,
+                  enum relay_framing framing)
+{
+    const struct h1_framing in = {.body = kind, .content_length = length};
+    relay_init(&f->relay, &f->from, &f->to, &in, REASON_UPSTREAM_BAD);
+    f->relay.framing = framing;
+    f->relay.limits = &f->limits;
+}
+
+static void send_in(struct fixture *f, const void *bytes, size_t n)
+{
+    assert_int_equal(send(f->from_far, bytes, n, 0), (ssize_t)n);
+    (void)conn_read(&f->from);
+}
+
+static void receive(struct fixture *f)
+{
+    ssize_t n;
+    while ((n = recv(f->to_far, f->got + f->n_got, sizeof f->got - f->n_got, 0)) > 0)
+        f->n_got += (size_t)n;
+}
+
+static void assert_got(struct fixture *f, const char *text)
+{
+    receive(f);
+    assert_int_equal(f->n_got, strlen(text));
+    assert_memory_equal(f->got, text, f->n_got);
+}
+
+static void test_a_sized_body_passes_as_it_is(void **state)
+{
+    struct fixture *f = *state;
+    begin(f, H1_BODY_LENGTH, 11, RELAY_RAW);
+    send_in(f, "hello", 5);
+    assert_int_equal(relay_run(&f->relay), RELAY_WAITS_FOR_INPUT);
+    send_in(f, " world, and more", 16);
+    assert_int_equal(relay_run(&f->relay), RELAY_ENDED);
+    assert_got(f, "hello world");
+    assert_int_equal(f->relay.bytes, 11);
+    assert_int_equal(buffer_used(&f->from.in), 10); /* the next message stays */
+}
+
+static void test_chunks_are_written_anew(void **state)
+{
+    struct fixture *f = *state;
+    begin(f, H1_BODY_CHUNKED, 0, RELAY_CHUNKED);
+    const char in[] = "00005;name=value\r\nhello\r\nA\r\n0123456789\r\n0\r\n\r\n";
+    send_in(f, in, sizeof in - 1);
+    assert_int_equal(relay_run(&f->relay), RELAY_ENDED);
+    assert_got(f, "5\r\nhello\r\na\r\n0123456789\r\n0\r\n\r\n");
+}
+
+static void test_trailers_pass_but_framing_fields_do_not(void **state)
+{
+    struct fixture *f = *state;
+    begin(f, H1_BODY_CHUNKED, 0, RELAY_CHUNKED);
+    const char in[] = "1\r\nx\r\n0\r\nX-Sum: 1\r\nContent-Length: 5\r\nX-End: 2\r\n\r\n";
+    send_in(f, in, sizeof in - 1);
+    assert_int_equal(relay_run(&f->relay), RELAY_ENDED);
+    assert_got(f, "1\r\nx\r\n0\r\nX-Sum: 1\r\nX-End: 2\r\n\r\n");
+}
+
+static void test_an_unsized_body_becomes_chunks_that_end_with_the_connection(void **state)
+{
+    struct fixture *f = *state;
+    begin(f, H1_BODY_UNTIL_CLOSE, 0, RELAY_CHUNKED);
+    send_in(f, "abc", 3);
+    assert_int_equal(relay_run(&f->relay), RELAY_WAITS_FOR_INPUT);
+    assert_int_equal(shutdown(f->from_far, SHUT_WR), 0);
+    assert_int_equal(conn_read(&f->from), -1);
+    assert_int_equal(relay_run(&f->relay), RELAY_ENDED);
+    assert_got(f, "3\r\nabc\r\n0\r\n\r\n");
+}
+
+static void test_a_body_that_ends_early_is_bad(void **state)
+{
+    struct fixture *f = *state;
+    begin(f, H1_BODY_LENGTH, 10, RELAY_RAW);
+    send_in(f, "abc", 3);
+    assert_int_equal(shutdown(f->from_far, SHUT_WR), 0);
+    assert_int_equal(conn_read(&f->from), -1);
+    assert_int_equal(relay_run(&f->relay), RELAY_INPUT_BAD);
+}
+
+static void test_a_body_over_its_limit_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    begin(f, H1_BODY_CHUNKED, 0, RELAY_CHUNKED);
+    f->relay.limit_bytes = 8;
+    const char in[] = "5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n";
+    send_in(f, in, sizeof in - 1);
+    assert_int_equal(relay_run(&f->relay), RELAY_INPUT_TOO_BIG);
+}
+
+static void test_a_receiver_that_is_gone_is_told(void **state)
+{
+    struct fixture *f = *state;
+    begin(f, H1_BODY_LENGTH, 4, RELAY_RAW);
+    send_in(f, "data", 4);
+    assert_int_equal(shutdown(f->to_far, SHUT_RDWR), 0);
+    assert_int_equal(relay_run(&f->relay), RELAY_OUTPUT_FAILED);
+}
+
+/* Feeds a megabyte through a receiver that takes it in its own time. */
+static void relay_megabyte(struct fixture *f, enum h1_body_kind kind, enum relay_framing framing)
+{
+    enum { TOTAL = 1 << 19 };
+    static uint8_t data[TOTAL];
+    for (size_t i = 0; i < TOTAL; i++)
+        data[i] = (uint8_t)(i * 7 + i / 251);
+    begin(f, kind, TOTAL, framing);
+    size_t sent = 0;
+    bool waited_for_room = false;
+    for (int turns = 0; turns < 100000 && f->n_got < TOTAL; turns++) {
+        ssize_t n = send(f->from_far, data + sent, TOTAL - sent, 0);
+        if (n > 0)
+            sent += (size_t)n;
+        if (buffer_has_room(&f->from.in))
+            (void)conn_read(&f->from);
+        enum relay_result result = relay_run(&f->relay);
+        waited_for_room |= result == RELAY_WAITS_FOR_ROOM;
+        assert_true(buffer_used(&f->from.in) <= BUFFER_LARGE_BYTES);
+        if (result == RELAY_WAITS_FOR_ROOM || result == RELAY_ENDED)
+            receive(f);
+    }
+    assert_true(waited_for_room);
+    assert_int_equal(f->n_got, TOTAL);
+    assert_memory_equal(f->got, data, TOTAL);
+}
+
+static void test_back_pressure_bounds_the_memory_and_loses_nothing(void **state)
+{
+    relay_megabyte(*state, H1_BODY_LENGTH, RELAY_RAW);
+}
+
+static void test_staged_bytes_leave_before_the_body(void **state)
+{
+    struct fixture *f = *state;
+    begin(f, H1_BODY_LENGTH, 5, RELAY_RAW);
+    assert_true(buffer_append(&f->to.out, &f->worker.buffers, SPAN("head\r\n\r\n")));
+    send_in(f, "12345", 5);
+    assert_int_equal(relay_run(&f->relay), RELAY_ENDED);
+    assert_got(f, "head\r\n\r\n12345");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(test_a_sized_body_passes_as_it_is),
+        TEST(test_chunks_are_written_anew),
+        TEST(test_trailers_pass_but_framing_fields_do_not),
+        TEST(test_an_unsized_body_becomes_chunks_that_end_with_the_connection),
+        TEST(test_a_body_that_ends_early_is_bad),
+        TEST(test_a_body_over_its_limit_is_refused),
+        TEST(test_a_receiver_that_is_gone_is_told),
+        TEST(test_back_pressure_bounds_the_memory_and_loses_nothing),
+        TEST(test_staged_bytes_leave_before_the_body),
+#undef TEST
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
