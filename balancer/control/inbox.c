@@ -1,72 +1,49 @@
 #include "balancer/control/inbox.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-void inbox_init(struct inbox *inbox, struct ev_loop *loop, struct ev_async *wake)
+static void put(void *context, struct message *message)
 {
-    *inbox = (struct inbox){.loop = loop, .wake = wake};
-    (void)pthread_mutex_init(&inbox->lock, NULL);
-    STAILQ_INIT(&inbox->list);
-}
-
-void message_free(struct message *message)
-{
-    if (message->type == MESSAGE_DISCOVERY) {
-        free((char *)message->as.discovery.error);
-        free((char *)message->as.discovery.address);
-    }
-    free(message);
-}
-
-void inbox_fini(struct inbox *inbox)
-{
-    struct message *message;
-    while ((message = inbox_take(inbox)) != NULL) {
-        if (message->type == MESSAGE_DISCOVERY)
-            instance_set_free(message->as.discovery.set);
-        message_free(message);
-    }
-    (void)pthread_mutex_destroy(&inbox->lock);
-}
-
-static void put(struct inbox *inbox, struct message *message)
-{
+    struct inbox *inbox = context;
     (void)pthread_mutex_lock(&inbox->lock);
     STAILQ_INSERT_TAIL(&inbox->list, message, link);
     (void)pthread_mutex_unlock(&inbox->lock);
     ev_async_send(inbox->loop, inbox->wake);
 }
 
-static struct message *new_message(enum message_type type)
+int inbox_init(struct inbox *inbox, size_t n_pools, struct ev_loop *loop, struct ev_async *wake)
 {
-    struct message *message = calloc(1, sizeof *message);
-    if (message == NULL)
-        abort(); /* small; a lost message would be a change never followed */
-    message->type = type;
-    return message;
+    *inbox = (struct inbox){.loop = loop, .wake = wake};
+    (void)pthread_mutex_init(&inbox->lock, NULL);
+    STAILQ_INIT(&inbox->list);
+    return resolver_start(n_pools, put, inbox, &inbox->resolver);
 }
 
-static char *copy(const char *text)
+void inbox_fini(struct inbox *inbox)
 {
-    return text == NULL ? NULL : strdup(text);
+    resolver_stop(inbox->resolver);
+    struct message *message;
+    while ((message = inbox_take(inbox)) != NULL)
+        message_free(message);
+    (void)pthread_mutex_destroy(&inbox->lock);
 }
 
 void inbox_on_discovery(void *context, const struct discovery_event *event)
 {
-    struct message *message = new_message(MESSAGE_DISCOVERY);
-    message->as.discovery = *event;
-    message->as.discovery.error = copy(event->error);
-    message->as.discovery.address = copy(event->address);
-    put(context, message);
+    struct inbox *inbox = context;
+    bool has_names = resolver_wants(inbox->resolver, event);
+    struct message *message = message_of_event(event);
+    if (has_names)
+        resolver_submit(inbox->resolver, message);
+    else
+        put(inbox, message);
 }
 
 void inbox_on_health(void *context, uint64_t cookie, const struct health_report *report)
 {
     if (!report->changed)
         return;
-    struct message *message = new_message(MESSAGE_VERDICT);
+    struct message *message = message_new(MESSAGE_VERDICT);
     message->as.verdict.cookie = cookie;
     message->as.verdict.up = report->up;
     (void)snprintf(message->as.verdict.detail, sizeof message->as.verdict.detail, "%s",

@@ -400,7 +400,6 @@ bool pools_take_discovery(struct pools *pools, const struct discovery_event *eve
         take_failure(managed, event);
         break;
     }
-    instance_set_free(event->set);
     return changed;
 }
 

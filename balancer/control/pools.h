@@ -31,7 +31,7 @@ struct pool *pools_array(struct pools *pools);
 
 /*
  * Takes what discovery says. Returns true when workers must look (a new snapshot, or an endpoint
- * whose state changed). event->set is freed.
+ * whose state changed).
  */
 bool pools_take_discovery(struct pools *pools, const struct discovery_event *event);
 

@@ -432,10 +432,10 @@ int serve_run(const struct conf *conf, serve_ready_fn *ready, void *context)
         log_event(LOG_ERROR, "start_failed", LOG_STR("error", "no event loop"));
         return 1;
     }
-    inbox_init(&control.inbox, control.loop, &control.wake);
     watch_loop(&control);
+    int rc = inbox_init(&control.inbox, conf->n_pools, control.loop, &control.wake);
     atomic_store(&running, &control);
-    if (start(&control) == 0) {
+    if (rc == 0 && start(&control) == 0) {
         /* Pools without a source to wait for are full already. */
         ev_async_send(control.loop, &control.wake);
         ev_run(control.loop, 0);

@@ -117,6 +117,15 @@ void client_close(struct client *client, enum reason reason)
     worker_bury(worker, &worker->client_slab, client);
 }
 
+/* A response cut short must not look like one that ended: the client sees a reset. */
+static void close_abruptly(struct client *client, bool has_response)
+{
+    const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    if (has_response)
+        (void)setsockopt(client->conn.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    client_close(client, REASON_OK);
+}
+
 /* Closes after the last answer. Closing at once would reset the connection if the client still
  * sends, and the reset may overtake the answer. */
 static void close_politely(struct client *client)
@@ -139,6 +148,7 @@ static bool end_request(struct client *client)
     struct conn *conn = &client->conn;
     enum ending ending = request->ending;
     bool has_read_all = request->sent_all && !request->head.framing.keep_alive;
+    bool has_response = request->status != 0;
     client->request = NULL;
     request_free(request);
     switch (ending) {
@@ -147,7 +157,7 @@ static bool end_request(struct client *client)
         conn->written = 0;
         return true;
     case ENDING_ABORT:
-        client_close(client, REASON_OK);
+        close_abruptly(client, has_response);
         return false;
     case ENDING_CLOSE:
         break;

@@ -77,13 +77,15 @@ static void arm_upstream(struct request *r)
     struct conn *conn = &r->upstream->conn;
     const struct conf_pool_timeouts *conf = &r->pool->timeouts;
     conn_set_deadline(conn, 0, REASON_OK);
+    if (r->step == STEP_TUNNEL)
+        return; /* the client's deadline is that of both */
     if (r->step == STEP_CONNECT)
         conn_limit_deadline(conn, r->attempt_us + (uint64_t)conf->connect_ms * 1000,
                             REASON_CONNECT_TIMEOUT);
     else if (r->step == STEP_SEND && r->sent_all)
         conn_limit_deadline(conn, r->sent_us + (uint64_t)conf->response_ms * 1000,
                             REASON_UPSTREAM_TIMEOUT);
-    else if (r->step != STEP_TUNNEL && (conn->wants_write || !r->client->conn.wants_write))
+    else if (conn->wants_write || (r->step == STEP_RELAY && !r->client->conn.wants_write))
         conn_set_deadline(conn, conf->idle_ms, REASON_UPSTREAM_TIMEOUT);
 }
 

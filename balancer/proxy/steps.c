@@ -165,6 +165,7 @@ static enum step switch_protocols(struct request *r)
     if (!forward_interim(r))
         return attempt_failed(r, REASON_INTERNAL);
     r->status = 101;
+    r->deadline_us = 0; /* a tunnel ends when it is idle, not when it is old */
     r->reason = REASON_OK;
     r->ending = ENDING_CLOSE;
     drop_head(r);
