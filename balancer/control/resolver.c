@@ -9,6 +9,7 @@
 
 #include "balancer/control/address.h"
 #include "balancer/log/log.h"
+#include "discovery/instance_set.h"
 
 struct resolver {
     resolver_done_fn *done;
@@ -35,50 +36,56 @@ bool resolver_wants(struct resolver *resolver, const struct discovery_event *eve
     return *has_names;
 }
 
-/* Puts the first address of its name in the place of instance's host; false if there is none. */
-static bool resolve(struct instance *instance)
+/* Writes the host's first address as text; false if it has none. */
+static bool resolve(const struct instance *instance, char ret_text[INET6_ADDRSTRLEN])
 {
     struct sockaddr_storage address;
     socklen_t n;
-    if (is_numeric(instance->host))
-        return true;
     if (address_resolve(instance->host, instance->port, &address, &n) != 0)
         return false;
-    char text[INET6_ADDRSTRLEN];
     const void *bytes = address.ss_family == AF_INET6
                             ? (const void *)&((struct sockaddr_in6 *)&address)->sin6_addr
                             : (const void *)&((struct sockaddr_in *)&address)->sin_addr;
-    char *host = inet_ntop(address.ss_family, bytes, text, sizeof text) ? strdup(text) : NULL;
-    if (host == NULL)
-        return false;
-    free(instance->host);
-    instance->host = host;
-    return true;
+    return inet_ntop(address.ss_family, bytes, ret_text, INET6_ADDRSTRLEN) != NULL;
 }
 
-static void free_instance(struct instance *instance)
+/* The same set with addresses for names; instances without one are left out. NULL: no memory. */
+static struct instance_set *resolve_set(const struct instance_set *set)
 {
-    free(instance->datacenter);
-    free(instance->node);
-    free(instance->service_id);
-    free(instance->host);
-}
-
-static void resolve_set(struct instance_set *set)
-{
+    struct instance *list = calloc(set->n + 1, sizeof *list);
+    char(*texts)[INET6_ADDRSTRLEN] = calloc(set->n + 1, sizeof *texts);
+    struct instance_set *resolved = NULL;
     size_t n = 0;
-    for (size_t i = 0; i < set->n; i++) {
-        struct instance *instance = &set->list[i];
-        if (resolve(instance)) {
-            set->list[n++] = *instance;
-            continue;
+    for (size_t i = 0; list != NULL && texts != NULL && i < set->n; i++) {
+        list[n] = set->list[i];
+        if (is_numeric(list[n].host)) {
+            n++;
+        } else if (resolve(&list[n], texts[i])) {
+            list[n++].host = texts[i];
+        } else {
+            log_event(LOG_ERROR, "endpoint_unresolved", LOG_STR("host", set->list[i].host),
+                      LOG_STR("service_id", set->list[i].service_id));
         }
-        log_event(LOG_ERROR, "endpoint_unresolved", LOG_STR("host", instance->host),
-                  LOG_STR("service_id", instance->service_id));
-        free_instance(instance);
-        set->n_rejected++;
     }
-    set->n = n;
+    if (list != NULL && texts != NULL)
+        resolved = instance_set_build(list, n);
+    if (resolved != NULL) {
+        resolved->index = set->index;
+        resolved->n_rejected = set->n_rejected + (uint32_t)(set->n - n);
+    }
+    free(list);
+    free(texts);
+    return resolved;
+}
+
+/* When memory is out the names stay: control finds them unusable and says so. */
+static void resolve_event(struct discovery_event *event)
+{
+    struct instance_set *resolved = event->set != NULL ? resolve_set(event->set) : NULL;
+    if (resolved == NULL)
+        return;
+    instance_set_free(event->set);
+    event->set = resolved;
 }
 
 /* Waits for a message; NULL when the resolver stops. */
@@ -99,8 +106,7 @@ static void *run(void *argument)
     struct resolver *resolver = argument;
     struct message *message;
     while ((message = take(resolver)) != NULL) {
-        if (message->as.discovery.set != NULL)
-            resolve_set(message->as.discovery.set);
+        resolve_event(&message->as.discovery);
         resolver->done(resolver->context, message);
     }
     return NULL;

@@ -6,11 +6,11 @@
 #include <cmocka.h>
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "balancer/control/resolver.h"
+#include "discovery/instance_set.h"
 
 /* What came back, oldest first. */
 static struct {
@@ -42,17 +42,15 @@ static void wait_for(size_t n)
 
 static struct instance_set *set_of(const char *const *hosts, size_t n)
 {
-    struct instance_set *set = calloc(1, sizeof *set);
-    assert_non_null(set);
-    set->list = calloc(n, sizeof *set->list);
-    assert_non_null(set->list);
-    set->n = n;
+    struct instance list[4];
     for (size_t i = 0; i < n; i++)
-        set->list[i] = (struct instance){.datacenter = strdup("dc1"),
-                                         .node = strdup("n"),
-                                         .service_id = strdup(hosts[i]),
-                                         .host = strdup(hosts[i]),
-                                         .port = 80};
+        list[i] = (struct instance){.datacenter = (char *)"dc1",
+                                    .node = (char *)"n",
+                                    .service_id = (char *)hosts[i],
+                                    .host = (char *)hosts[i],
+                                    .port = 80};
+    struct instance_set *set = instance_set_build(list, n);
+    assert_non_null(set);
     return set;
 }
 

@@ -1,0 +1,91 @@
+#include "balancer/control/snapshot_build.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int compare_members(const void *a, const void *b)
+{
+    const struct member *left = a;
+    const struct member *right = b;
+    return strcmp(left->endpoint->id, right->endpoint->id);
+}
+
+static bool has_twins(const struct snapshot *snapshot)
+{
+    for (uint32_t i = 1; i < snapshot->n; i++) {
+        if (compare_members(&snapshot->members[i - 1], &snapshot->members[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool uses_ring(const struct conf_pool *conf)
+{
+    return conf->algorithm == CONF_ALGORITHM_HASH || conf->algorithm == CONF_ALGORITHM_RING;
+}
+
+static struct ring_options ring_options_for(const struct conf_pool *conf)
+{
+    return (struct ring_options){
+        .kind = conf->algorithm == CONF_ALGORITHM_RING ? RING_VNODES : RING_SLOTS,
+        .slots = conf->slots,
+        .points = conf->points,
+        .seed = conf->seed,
+    };
+}
+
+static bool same_options(const struct ring_options *a, const struct ring_options *b)
+{
+    return a->kind == b->kind && a->slots == b->slots && a->points == b->points &&
+           a->seed == b->seed;
+}
+
+static int make_ring(struct snapshot *snapshot, const struct snapshot *previous)
+{
+    struct ring_node *nodes = calloc(snapshot->n + (size_t)1, sizeof nodes[0]);
+    if (nodes == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < snapshot->n; i++) {
+        const struct member *member = &snapshot->members[i];
+        nodes[i] = (struct ring_node){.id = member->endpoint->id,
+                                      .id_len = strlen(member->endpoint->id),
+                                      .weight = member->weight};
+    }
+
+    struct ring_options options = ring_options_for(snapshot->conf);
+    const struct ring *old = previous != NULL ? previous->ring : NULL;
+    int r = old != NULL && same_options(ring_options_of(old), &options)
+                ? ring_derive(old, nodes, snapshot->n, &snapshot->ring)
+                : ring_new(&options, nodes, snapshot->n, &snapshot->ring);
+    free(nodes);
+    return r;
+}
+
+int snapshot_build(const struct conf_pool *conf, const struct member *members, size_t n,
+                   const struct snapshot *previous, struct snapshot **ret)
+{
+    if (n > RING_MAX_NODES)
+        return -EINVAL;
+    struct snapshot *snapshot = snapshot_new(conf, (uint32_t)n);
+    if (snapshot == NULL)
+        return -ENOMEM;
+
+    snapshot->number = previous != NULL ? previous->number + 1 : 1;
+    for (size_t i = 0; i < n; i++) {
+        snapshot->members[i] = members[i];
+        endpoint_ref(members[i].endpoint);
+    }
+    if (n > 0)
+        qsort(snapshot->members, n, sizeof snapshot->members[0], compare_members);
+
+    int r = has_twins(snapshot) ? -EINVAL : 0;
+    if (r == 0 && uses_ring(conf))
+        r = make_ring(snapshot, previous);
+    if (r < 0) {
+        snapshot_unref(snapshot);
+        return r;
+    }
+    *ret = snapshot;
+    return 0;
+}
