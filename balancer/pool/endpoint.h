@@ -62,7 +62,7 @@ struct endpoint *endpoint_new(const char *id, const char *address, const struct 
                               socklen_t sockaddr_len, uint32_t n_workers);
 
 struct endpoint *endpoint_ref(struct endpoint *endpoint);
-void endpoint_unref(struct endpoint *endpoint);
+void endpoint_unref(struct endpoint *endpoint); /* accepts NULL */
 
 /*
  * Whether new requests may go there: the written rule that combines the two views.

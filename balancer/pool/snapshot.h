@@ -28,6 +28,10 @@ struct snapshot {
     struct member members[]; /* sorted by endpoint id */
 };
 
+/* One reference, no ring, number 0 and n members of zeroes for the maker to fill (endpoint may stay
+ * NULL until it is given away); NULL when memory is out. */
+struct snapshot *snapshot_new(const struct conf_pool *conf, uint32_t n);
+
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 
 /* Frees the ring and gives back the endpoints with the last reference; accepts NULL. */
