@@ -1,0 +1,56 @@
+#include <errno.h>
+#include <stdio.h>
+
+#include "balancer/cli/command.h"
+#include "balancer/cli/flags.h"
+#include "conf/load.h"
+
+static int take_config(void *context, const char *value)
+{
+    const char **path = context;
+    *path = value;
+    return 0;
+}
+
+static const struct cli_flag flags[] = {
+    {"config", "FILE", "the file, which may also stand without the flag", take_config},
+};
+
+static const struct cli_usage usage = {
+    .command = "check",
+    .synopsis = "FILE",
+    .text = "Reads a configuration and says everything that is wrong with it, each mistake with\n"
+            "its line and column. Exits 0 when nothing is, else 1.",
+    .flags = flags,
+    .n_flags = sizeof(flags) / sizeof(*flags),
+    .max_arguments = 1,
+};
+
+static int check(const char *path)
+{
+    struct conf_errors errors = {0};
+    struct conf *conf = conf_load_file(path, &errors);
+    conf_errors_print(&errors, stderr);
+    conf_errors_fini(&errors);
+    if (conf == NULL)
+        return CLI_EXIT_FAILED;
+    conf_free(conf);
+    printf("%s: ok\n", path);
+    return CLI_EXIT_OK;
+}
+
+int cmd_check(int argc, char **argv)
+{
+    const char *path = NULL;
+    int first;
+    int status = cli_parse(&usage, argc, argv, &path, &first);
+    if (status != CLI_GO_ON)
+        return status;
+    if (first < argc && path != NULL)
+        return cli_wrong_usage("check", "unexpected argument \"%s\"", argv[first]);
+    if (first < argc)
+        path = argv[first];
+    if (path == NULL)
+        return cli_wrong_usage("check", "found no FILE");
+    return check(path);
+}
