@@ -5,7 +5,7 @@ uint32_t backoff_fail(struct backoff *backoff, uint64_t random)
     uint64_t limit = backoff->min_ms;
     if (backoff->n_failures < UINT32_MAX)
         backoff->n_failures++;
-    for (uint32_t i = 0; i < backoff->n_failures && limit < backoff->max_ms; i++)
+    for (uint32_t i = 0; i < backoff->n_failures && i < 32 && limit < backoff->max_ms; i++)
         limit *= 2;
     if (limit > backoff->max_ms)
         limit = backoff->max_ms;
