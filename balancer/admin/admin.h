@@ -1,13 +1,17 @@
 /*
  * The admin listener: a small HTTP/1.1 server on control's loop, for operators and scrapers.
  *
- * GET /metrics, /healthz (the process runs), /readyz (it serves: 200, or 503 with the reason).
- * Bounded: at most 64 connections, 8 KiB heads, 30 s idle; whole answers are built in memory.
+ * GET or HEAD of /metrics, /healthz (the process runs), /readyz (it serves: 200, or 503 with the
+ * reason) and / (a list of these). Nothing here blocks or waits for a client: whole answers are
+ * built in memory and written as the client takes them, one request of a connection a loop turn.
+ * Bounded: at most 64 connections (the one that has been quiet longest gives way to a new one),
+ * 8 KiB heads, 30 s for each request to arrive and for each answer to be taken.
  */
 #ifndef QUOIT_BALANCER_ADMIN_ADMIN_H
 #define QUOIT_BALANCER_ADMIN_ADMIN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "balancer/admin/metrics.h"
 #include "conf/conf.h"
@@ -21,11 +25,15 @@ struct admin_source {
     void (*metrics)(void *context, struct metrics_source *ret_source);
     /* Whether ready; *ret_why is a phrase ("draining", "pool images has no endpoint") when not. */
     bool (*ready)(void *context, const char **ret_why);
+    double patience_s; /* instead of the 30 s above; 0: these */
 };
 
 /* Opens the listener on loop. Returns 0 or -errno. conf and source are copied. */
 int admin_start(struct ev_loop *loop, const struct conf_listener *conf,
                 const struct admin_source *source, struct admin **ret_admin);
+
+/* The port listened on: the configured one, or the kernel's choice for 0. */
+uint16_t admin_port(const struct admin *admin);
 
 /* Closes the listener and all connections; accepts NULL. */
 void admin_stop(struct admin *admin);

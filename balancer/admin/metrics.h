@@ -1,6 +1,9 @@
 /*
  * GET /metrics in the Prometheus text format, version 0.0.4 (prometheus.io/docs/instrumenting/
  * exposition_formats). Names begin with quoit_. Sums the workers' counters at the moment of asking.
+ *
+ * Endpoints are those of each pool's current snapshot: the counters of an endpoint that has left
+ * its pool leave the page with it. docs/observability.md describes every metric.
  */
 #ifndef QUOIT_BALANCER_ADMIN_METRICS_H
 #define QUOIT_BALANCER_ADMIN_METRICS_H
@@ -17,6 +20,7 @@ struct metrics_source {
     size_t n_workers;
     uint64_t start_time_s; /* Unix time the process began to serve */
     uint64_t now_us;       /* monotonic, for ages */
+    uint64_t log_lost;     /* access_log_lost() */
 };
 
 /* Writes the page to *ret_text (the caller frees it) and its length. Returns 0 or -ENOMEM. */

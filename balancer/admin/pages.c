@@ -1,0 +1,151 @@
+#include "balancer/admin/pages.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define TYPE_TEXT "text/plain; charset=utf-8"
+#define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
+
+/* A response before it is put into bytes; text is the body. */
+struct page {
+    uint16_t status;
+    const char *type;
+    char *text;
+    size_t n;
+};
+
+typedef int make_page_fn(const struct admin_source *source, struct page *ret_page);
+
+static int page_of_text(uint16_t status, const char *text, const char *detail,
+                        struct page *ret_page)
+{
+    char *copy;
+    int n = asprintf(&copy, "%s%s\n", text, detail);
+    if (n < 0)
+        return -ENOMEM;
+    *ret_page = (struct page){status, TYPE_TEXT, copy, (size_t)n};
+    return 0;
+}
+
+static int make_metrics(const struct admin_source *source, struct page *ret_page)
+{
+    struct metrics_source metrics = {0};
+    source->metrics(source->context, &metrics);
+    struct page page = {.status = 200, .type = TYPE_METRICS};
+    int error = metrics_render(&metrics, &page.text, &page.n);
+    if (error == 0)
+        *ret_page = page;
+    return error;
+}
+
+static int make_health(const struct admin_source *source, struct page *ret_page)
+{
+    (void)source;
+    return page_of_text(200, "ok", "", ret_page);
+}
+
+static int make_ready(const struct admin_source *source, struct page *ret_page)
+{
+    const char *why = "";
+    if (source->ready(source->context, &why))
+        return page_of_text(200, "ready", "", ret_page);
+    return page_of_text(503, "not ready: ", why, ret_page);
+}
+
+static int make_index(const struct admin_source *source, struct page *ret_page)
+{
+    (void)source;
+    return page_of_text(200,
+                        "quoit " QUOIT_VERSION "\n\n"
+                        "/metrics  counters, histograms and gauges, for Prometheus\n"
+                        "/healthz  200 while the process runs\n"
+                        "/readyz   200 while it serves, else 503 and the reason",
+                        "", ret_page);
+}
+
+static const struct {
+    const char *path;
+    make_page_fn *make;
+} routes[] = {{"/metrics", make_metrics},
+              {"/healthz", make_health},
+              {"/readyz", make_ready},
+              {"/", make_index}};
+
+static make_page_fn *find_page(struct span path)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
+        if (span_equal(path, span_of(routes[i].path)))
+            return routes[i].make;
+    return NULL;
+}
+
+static const char *phrase_of(uint16_t status)
+{
+    static const struct {
+        uint16_t status;
+        const char *phrase;
+    } phrases[] = {
+        {200, "OK"},
+        {400, "Bad Request"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {414, "URI Too Long"},
+        {417, "Expectation Failed"},
+        {431, "Request Header Fields Too Large"},
+        {501, "Not Implemented"},
+        {503, "Service Unavailable"},
+        {505, "HTTP Version Not Supported"},
+    };
+    for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
+        if (phrases[i].status == status)
+            return phrases[i].phrase;
+    return "Error";
+}
+
+/* Puts head and body together and frees the page's text. */
+static int assemble(struct page *page, enum h1_method method, enum page_connection connection,
+                    struct page_response *ret_response)
+{
+    char date[40];
+    time_t now = time(NULL);
+    struct tm tm;
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
+    char *bytes;
+    int n =
+        asprintf(&bytes,
+                 "HTTP/1.1 %u %s\r\nDate: %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+                 "Cache-Control: no-store\r\n%s%s\r\n%.*s",
+                 page->status, phrase_of(page->status), date, page->type, page->n,
+                 page->status == 405 ? "Allow: GET, HEAD\r\n" : "",
+                 connection == PAGE_CLOSE ? "Connection: close\r\n" : "Connection: keep-alive\r\n",
+                 method == H1_HEAD ? 0 : (int)page->n, page->text);
+    free(page->text);
+    if (n < 0)
+        return -ENOMEM;
+    *ret_response = (struct page_response){bytes, (size_t)n};
+    return 0;
+}
+
+int page_answer(const struct admin_source *source, enum h1_method method, struct span path,
+                enum page_connection connection, struct page_response *ret_response)
+{
+    struct page page;
+    make_page_fn *make = find_page(path);
+    int error;
+    if (make == NULL)
+        error = page_of_text(404, "not found", "", &page);
+    else if (method != H1_GET && method != H1_HEAD)
+        error = page_of_text(405, "only GET and HEAD are allowed", "", &page);
+    else
+        error = make(source, &page);
+    return error != 0 ? error : assemble(&page, method, connection, ret_response);
+}
+
+int page_refuse(enum reason reason, struct page_response *ret_response)
+{
+    struct page page;
+    int error = page_of_text(reason_status(reason), reason_word(reason), "", &page);
+    return error != 0 ? error : assemble(&page, H1_GET, PAGE_CLOSE, ret_response);
+}
