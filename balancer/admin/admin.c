@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <ev.h>
 #include <netinet/in.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -341,17 +340,17 @@ int admin_start(struct ev_loop *loop, const struct conf_listener *conf,
     return 0;
 }
 
-_Static_assert(offsetof(struct sockaddr_in, sin_port) == offsetof(struct sockaddr_in6, sin6_port),
-               "admin_port() reads either as the other");
-
 uint16_t admin_port(const struct admin *admin)
 {
-    struct sockaddr_storage address = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } address = {.v6 = {0}};
     socklen_t n = sizeof address;
-    int result = getsockname(admin->fd, (struct sockaddr *)&address, &n);
+    int result = getsockname(admin->fd, &address.any, &n);
     assert(result == 0);
-    /* Both families keep the port at the same place. */
-    return ntohs(((const struct sockaddr_in6 *)&address)->sin6_port);
+    return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
 void admin_stop(struct admin *admin)
