@@ -1,6 +1,7 @@
 """Small HTTP clients for tests: one that is polite and one that sends bytes."""
 import http.client
 import socket
+import struct
 
 
 class Answer:
@@ -72,6 +73,11 @@ class RawClient:
 
     def send(self, data):
         self.sock.sendall(data)
+
+    def reset(self):
+        """Closes with RST: unlike FIN, it says that nobody waits for an answer any more."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
 
     def half_close(self):
         self.sock.shutdown(socket.SHUT_WR)

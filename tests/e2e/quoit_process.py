@@ -112,6 +112,7 @@ class Quoit:
                 return
             if "in use" not in self.log():
                 break
+        self.expected_status = self.process.wait(5)
         raise AssertionError(f"{self.name} did not start:\n{self.log()}")
 
     def _spawn(self):

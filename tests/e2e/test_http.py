@@ -233,6 +233,14 @@ def test_pipelined_requests_are_answered_in_order(proxy):
             client.read_until(f"origin0 GET /{i}\n".encode())
 
 
+def test_a_client_that_closes_its_half_still_gets_its_answer(proxy):
+    port, _ = proxy()
+    with RawClient(port) as client:
+        client.send(request_bytes("GET /a?delay=0.3 HTTP/1.1"))
+        client.half_close()
+        assert client.read_to_end().endswith(b"origin0 GET /a?delay=0.3\n")
+
+
 # --- 1xx and Upgrade ----------------------------------------------------------------------------
 
 
@@ -323,7 +331,7 @@ def test_bad_requests_get_their_status_and_never_reach_an_endpoint(proxy, data, 
 
 
 def test_a_body_over_the_limit_is_413(proxy):
-    port, origin = proxy({"client": {"max_body_size": "1000"}})
+    port, origin = proxy({"client": {"max_body_size": "1000b"}})
     assert get(port, "/").status == 200
     answer = raw(port, request_bytes("POST / HTTP/1.1", "Content-Length: 1001"))
     assert b" 413 " in answer.split(b"\r\n")[0]
@@ -331,7 +339,7 @@ def test_a_body_over_the_limit_is_413(proxy):
 
 
 def test_a_chunked_body_over_the_limit_is_cut_off(proxy):
-    port, origin = proxy({"client": {"max_body_size": "1000"}})
+    port, origin = proxy({"client": {"max_body_size": "1000b"}})
     answer = raw(port, request_bytes("POST / HTTP/1.1", "Transfer-Encoding: chunked",
                                      body=b"5dc\r\n" + b"x" * 1500 + b"\r\n0\r\n\r\n"))
     assert b" 413 " in answer.split(b"\r\n")[0]

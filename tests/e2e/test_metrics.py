@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from http_client import Client, get, raw
+from http_client import Client, RawClient, get, raw
 from load import Load, keys
 from quoit_process import static_pool
 from waiting import wait_until
@@ -111,9 +111,10 @@ def test_a_running_request_is_in_flight_until_it_ends(quoit, origins):
 
 def test_a_client_that_leaves_does_not_leave_a_request_in_flight(quoit, origins):
     balancer = quoit({"pools": {"web": static_pool(origins(1))}})
-    with Client(balancer.port) as client:
-        client.send("GET", "/?delay=5")
+    with RawClient(balancer.port) as client:
+        client.send(b"GET /?delay=5 HTTP/1.1\r\nHost: a\r\n\r\n")
         wait_until(lambda: total(balancer, "quoit_endpoint_requests_in_flight") == 1)
+        client.reset()
     wait_until(lambda: total(balancer, "quoit_endpoint_requests_in_flight") == 0, 2)
     assert total(balancer, "quoit_pool_requests_total", reason="client_gone") == 1
 
