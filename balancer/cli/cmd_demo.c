@@ -217,6 +217,10 @@ static int register_origins(struct demo *demo)
             return CLI_EXIT_FAILED;
         demo->n_registered++;
     }
+    for (size_t i = 0; i < N_ORIGINS; i++) {
+        if (demo_consul_await(demo->consul, demo->origins[i]) != 0)
+            return CLI_EXIT_FAILED;
+    }
     return CLI_EXIT_OK;
 }
 
@@ -231,10 +235,14 @@ static int serve(struct demo *demo, const struct conf *conf)
     return has_failed ? CLI_EXIT_FAILED : status;
 }
 
-static void stop_origins(struct demo *demo)
+static void deregister_origins(struct demo *demo)
 {
     for (size_t i = 0; i < demo->n_registered; i++)
         demo_consul_deregister(demo->consul, demo->origins[i]);
+}
+
+static void stop_origins(struct demo *demo)
+{
     for (size_t i = 0; i < N_ORIGINS; i++)
         demo_origin_stop(demo->origins[i]);
 }
@@ -246,13 +254,15 @@ static int run(struct demo *demo)
         status = start_origins(demo);
     if (status != CLI_EXIT_OK)
         return status;
-    /* The configuration first: it checks the agent's URL. */
     struct conf *conf = configure(demo);
     if (conf == NULL)
         return CLI_EXIT_FAILED;
+    if (demo->consul != NULL)
+        demo->consul = conf->consul.addresses[0]; /* checked, and without a slash at its end */
     status = register_origins(demo);
     if (status == CLI_EXIT_OK)
         status = serve(demo, conf);
+    deregister_origins(demo);
     conf_free(conf);
     return status;
 }

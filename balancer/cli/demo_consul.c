@@ -3,12 +3,16 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TIMEOUT_S 5L
+#define ATTEMPTS 100 /* to find an origin listed, */
+#define PAUSE_MS 100 /* so long apart */
 #define ID_SIZE 96
 
 /* The process in the ID keeps two demos at one agent apart. */
@@ -17,40 +21,80 @@ static void print_id(const struct demo_origin *origin, char id[ID_SIZE])
     snprintf(id, ID_SIZE, DEMO_SERVICE "-%ld-%s", (long)getpid(), demo_origin_name(origin));
 }
 
-static size_t ignore_body(char *bytes, size_t size, size_t n, void *context)
+/* A request to the agent and the answer's body as text. */
+struct call {
+    const char *agent, *method, *path;
+    const char *body; /* to send, or NULL */
+    FILE *answer;
+};
+
+static size_t take_body(char *bytes, size_t size, size_t n, void *context)
 {
-    (void)bytes;
-    (void)context;
-    return size * n;
+    return fwrite(bytes, size, n, context);
 }
 
-/* A PUT with a JSON body (or none). Returns 0 or -EIO, after printing why. */
-static int put(const char *agent, const char *path, const char *body)
+static CURLcode perform(CURL *curl, const struct call *call, char *why, long *ret_status)
 {
     char url[512];
+    snprintf(url, sizeof(url), "%s%s", call->agent, call->path);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
+    if (call->body != NULL)
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, call->body);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, call->answer);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, TIMEOUT_S);
+    CURLcode code = curl_easy_perform(curl);
+    if (code == CURLE_OK)
+        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, ret_status);
+    return code;
+}
+
+/* Returns 0 for an answer 200, else -EIO after printing why. */
+static int call_agent(const struct call *call)
+{
     char why[CURL_ERROR_SIZE] = "out of memory";
     long status = 0;
     CURL *curl = curl_easy_init();
-    snprintf(url, sizeof(url), "%s%s", agent, path);
-    CURLcode code = CURLE_OUT_OF_MEMORY;
-    if (curl != NULL) {
-        curl_easy_setopt(curl, CURLOPT_URL, url);
-        curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, "PUT");
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-        curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, ignore_body);
-        curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
-        curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-        curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-        curl_easy_setopt(curl, CURLOPT_TIMEOUT, TIMEOUT_S);
-        code = curl_easy_perform(curl);
-        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-    }
+    CURLcode code = curl == NULL ? CURLE_OUT_OF_MEMORY : perform(curl, call, why, &status);
     curl_easy_cleanup(curl);
     if (code != CURLE_OK)
-        fprintf(stderr, "quoit demo: Consul at %s: %s\n", agent, why);
+        fprintf(stderr, "quoit demo: Consul at %s: %s\n", call->agent, why);
     else if (status != 200)
-        fprintf(stderr, "quoit demo: Consul at %s: %s answered %ld\n", agent, path, status);
+        fprintf(stderr, "quoit demo: Consul at %s: %s answered %ld\n", call->agent, call->path,
+                status);
     return code == CURLE_OK && status == 200 ? 0 : -EIO;
+}
+
+/* The answer's body, which the caller frees; NULL after printing why there is none. */
+static char *call_for_text(const char *agent, const char *method, const char *path,
+                           const char *body)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *answer = open_memstream(&text, &n);
+    if (answer == NULL) {
+        fputs("quoit demo: out of memory\n", stderr);
+        return NULL;
+    }
+    const struct call call = {
+        .agent = agent, .method = method, .path = path, .body = body, .answer = answer};
+    int error = call_agent(&call);
+    if (fclose(answer) != 0 || error != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static int put(const char *agent, const char *path, const char *body)
+{
+    char *text = call_for_text(agent, "PUT", path, body);
+    free(text);
+    return text == NULL ? -EIO : 0;
 }
 
 /* The registration's body; the caller frees it. NULL when memory is out. */
@@ -79,6 +123,26 @@ int demo_consul_register(const char *agent, const struct demo_origin *origin)
     int error = put(agent, "/v1/agent/service/register", body);
     free(body);
     return error;
+}
+
+int demo_consul_await(const char *agent, const struct demo_origin *origin)
+{
+    char id[ID_SIZE];
+    print_id(origin, id);
+    for (int i = 0; i < ATTEMPTS; i++) {
+        char *text =
+            call_for_text(agent, "GET", "/v1/health/service/" DEMO_SERVICE "?passing", NULL);
+        if (text == NULL)
+            return -EIO;
+        bool is_listed = strstr(text, id) != NULL;
+        free(text);
+        if (is_listed)
+            return 0;
+        const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000L};
+        nanosleep(&pause, NULL);
+    }
+    fprintf(stderr, "quoit demo: Consul at %s does not list %s\n", agent, id);
+    return -EIO;
 }
 
 void demo_consul_deregister(const char *agent, const struct demo_origin *origin)

@@ -15,6 +15,12 @@
  */
 int demo_consul_register(const char *agent, const struct demo_origin *origin);
 
+/*
+ * Waits until the agent lists origin as healthy: a registration takes a moment to reach Consul's
+ * catalog. Blocks for at most ten seconds. Returns 0, or -EIO after it has printed why.
+ */
+int demo_consul_await(const char *agent, const struct demo_origin *origin);
+
 /* Takes it back; failures are printed. */
 void demo_consul_deregister(const char *agent, const struct demo_origin *origin);
 
