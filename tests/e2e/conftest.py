@@ -1,8 +1,10 @@
 """Fixtures: the program under test, origins, and logs shown for every test that fails."""
 import pytest
 
+from consul_agent import ConsulAgent
 from origins import Origin, OriginProcess
-from quoit_process import Quoit
+from quoit_process import Quoit, static_pool
+from scripted import ScriptedOrigin
 
 
 def pytest_configure(config):
@@ -71,3 +73,30 @@ def origin_processes():
     yield start
     for origin in started:
         origin.close()
+
+
+@pytest.fixture
+def scripted(quoit):
+    """scripted(script, configuration, n_endpoints, **pool options) starts a ScriptedOrigin and a
+    balancer with one worker in front of it: (port, origin); the balancer is origin.balancer."""
+    started = []
+
+    def start(script, configuration=None, n_endpoints=1, receive_buffer=None, **pool):
+        origin = ScriptedOrigin(script, n_endpoints, receive_buffer)
+        started.append(origin)
+        origin.balancer = quoit({
+            "workers": 1, "pools": {"web": static_pool(origin.addresses, **pool)},
+            **(configuration or {})})
+        return origin.balancer.port, origin
+
+    yield start
+    for origin in started:
+        origin.close()
+
+
+@pytest.fixture
+def consul(tmp_path):
+    """A real Consul agent, empty."""
+    agent = ConsulAgent(tmp_path)
+    yield agent
+    agent.kill()
