@@ -5,7 +5,7 @@
  * watched service with blocking queries and reports whole sets, only when their content changed.
  * It never logs and never decides what is served: it calls the observer, on the discovery thread.
  * An error keeps the last known good set; an empty answer is held until Consul has affirmed it
- * for conf_consul.hold_ms.
+ * for conf_consul.hold_ms, and one from which ACLs may have hidden instances takes none away.
  *
  * Follows developer.hashicorp.com/consul/api-docs: health, features/blocking, features/consistency.
  */
@@ -47,9 +47,9 @@ struct instance_set {
 void instance_set_free(struct instance_set *set);
 
 enum discovery_event_type {
-    DISCOVERY_UPDATED,   /* set is new */
+    DISCOVERY_UPDATED,   /* set is new; so is the first that is applied, even an empty one */
     DISCOVERY_CONTACTED, /* an answer without a change: the watch is alive */
-    DISCOVERY_HELD,      /* an empty answer is not applied (yet) */
+    DISCOVERY_HELD,      /* an answer is not applied (yet); told once per hold and reason */
     DISCOVERY_FAILED,    /* an attempt failed; the last set stays */
 };
 
@@ -63,14 +63,15 @@ struct discovery_event {
     uint64_t index;           /* the last X-Consul-Index */
 };
 
-/* Runs on the discovery thread; must not block. */
+/* Runs on the discovery thread; must not block, nor call discovery_stop(). */
 typedef void discovery_observer_fn(void *context, const struct discovery_event *event);
 
 struct discovery;
 
 /*
  * Starts the thread, with one watch for each pool that names a service. conf must outlive it.
- * The observer is never called before this returns. Returns 0 or -errno.
+ * The observer is only called on that thread, perhaps before this returns: what it uses must be
+ * there. The first call comes before other threads use jansson or libcurl. Returns 0 or -errno.
  */
 int discovery_start(const struct conf *conf, discovery_observer_fn *observer, void *context,
                     struct discovery **ret_discovery);
