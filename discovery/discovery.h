@@ -49,7 +49,7 @@ void instance_set_free(struct instance_set *set);
 enum discovery_event_type {
     DISCOVERY_UPDATED,   /* set is new; so is the first that is applied, even an empty one */
     DISCOVERY_CONTACTED, /* an answer without a change: the watch is alive */
-    DISCOVERY_HELD,      /* an answer is not applied (yet); told once per hold and reason */
+    DISCOVERY_HELD,      /* an answer is not applied (yet); told of each such answer */
     DISCOVERY_FAILED,    /* an attempt failed; the last set stays */
 };
 

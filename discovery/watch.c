@@ -245,17 +245,13 @@ static void contacted(struct watch *watch)
 }
 
 /* Asks the leader again and again, and never for a change: only so can a hold end in time. */
-static void hold(struct watch *watch, struct instance_set *set, const char *why_before)
+static void hold(struct watch *watch, struct instance_set *set)
 {
     instance_set_free(set);
     watch->position.index = 0;
     watch->position.consistent = true;
     wait_for(watch, guard_interval_ms(watch->host->consul->hold_ms));
-    if (watch->guard.why_held == why_before)
-        contacted(watch);
-    else
-        tell(watch,
-             (struct discovery_event){.type = DISCOVERY_HELD, .error = watch->guard.why_held});
+    tell(watch, (struct discovery_event){.type = DISCOVERY_HELD, .error = watch->guard.why_held});
 }
 
 /* An answer that is too old may be behind the last set, but it is better than none at all. */
@@ -279,9 +275,8 @@ static void take_answer(struct watch *watch, const struct consul_head *head,
     }
     watch->backoff.n_failures = 0;
     position->n_tried = 0;
-    const char *why_before = watch->guard.why_held;
     if (judge(watch, head, set) == GUARD_HOLD) {
-        hold(watch, set, why_before);
+        hold(watch, set);
         return;
     }
     bool is_same = watch->set != NULL && instance_set_equal(watch->set, set);
