@@ -20,7 +20,8 @@ enum { MAX_BODY_BYTES = 65536, MAX_HEAD_BYTES = 65536 };
 
 struct probe {
     struct curl_transfer transfer;
-    struct curl_loop *curl;
+    struct probe_host host;
+    struct ev_timer deadline;
     const struct conf_check *check;
     struct curl_slist *fields;
     size_t head_n, body_n; /* bytes received */
@@ -38,6 +39,7 @@ static struct probe *probe_of(struct curl_transfer *transfer)
 
 static void free_probe(struct probe *probe)
 {
+    ev_timer_stop(probe->host.loop, &probe->deadline);
     curl_easy_cleanup(probe->transfer.easy);
     curl_slist_free_all(probe->fields);
     free(probe);
@@ -45,7 +47,7 @@ static void free_probe(struct probe *probe)
 
 static void stop(struct probe *probe)
 {
-    curl_loop_stop(probe->curl, &probe->transfer);
+    curl_loop_stop(probe->host.curl, &probe->transfer);
     free_probe(probe);
 }
 
@@ -81,22 +83,36 @@ static enum probe_outcome judge_error(const struct probe *probe, CURLcode result
     else if (result == CURLE_OK)
         why = "no final status";
     snprintf(detail, size, "%s", why);
-    bool is_ours = result == CURLE_OUT_OF_MEMORY || probe_is_our_fault(probe->socket_error) ||
+    /* An address in digits does not resolve only when memory is out. */
+    bool is_ours = result == CURLE_OUT_OF_MEMORY || result == CURLE_COULDNT_RESOLVE_HOST ||
+                   probe_is_our_fault(probe->socket_error) ||
                    (result == CURLE_COULDNT_CONNECT && probe_is_our_fault((int)os_error));
     return is_ours ? PROBE_UNKNOWN : PROBE_FAILURE;
 }
 
-static void on_done(struct curl_transfer *transfer, CURLcode result)
+static void finish(struct probe *probe, CURLcode result)
 {
-    struct probe *probe = probe_of(transfer);
     probe_done_fn *done = probe->done;
     void *context = probe->context;
     char detail[CURL_ERROR_SIZE];
     enum probe_outcome outcome = probe->status != 0
                                      ? judge_status(probe, detail, sizeof detail)
                                      : judge_error(probe, result, detail, sizeof detail);
-    free_probe(probe);
+    stop(probe);
     done(context, outcome, detail);
+}
+
+static void on_done(struct curl_transfer *transfer, CURLcode result)
+{
+    finish(probe_of(transfer), result);
+}
+
+/* A timer of our own: libcurl's may get lost when memory is out, and the target with it. */
+static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    finish(timer->data, CURLE_OPERATION_TIMEDOUT);
 }
 
 /* One line of a head; the empty one ends it. Heads of 1xx answers come before the one that counts.
@@ -198,7 +214,6 @@ static int set_request(struct probe *probe, const struct probe_target *target)
     SET(CURLOPT_NOBODY, strcmp(target->check->method, "HEAD") == 0 ? 1L : 0L);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_PROXY, ""); /* not the environment's either */
-    SET(CURLOPT_TIMEOUT_MS, (long)target->check->timeout_ms);
     SET(CURLOPT_FRESH_CONNECT, 1L);
     SET(CURLOPT_FORBID_REUSE, 1L);
     return n_failed == 0 ? 0 : -ENOMEM;
@@ -230,7 +245,11 @@ static int begin(struct probe *probe, const struct probe_target *target)
         error = set_request(probe, target);
     if (error == 0)
         error = set_callbacks(probe);
-    return error != 0 ? error : curl_loop_start(probe->curl, &probe->transfer);
+    if (error == 0)
+        error = curl_loop_start(probe->host.curl, &probe->transfer);
+    if (error == 0)
+        ev_timer_start(probe->host.loop, &probe->deadline);
+    return error;
 }
 
 static int start(const struct probe_host *host, const struct probe_target *target,
@@ -239,11 +258,13 @@ static int start(const struct probe_host *host, const struct probe_target *targe
     struct probe *probe = calloc(1, sizeof *probe);
     if (probe == NULL)
         return -ENOMEM;
-    probe->curl = host->curl;
+    probe->host = *host;
     probe->check = target->check;
     probe->transfer.done = on_done;
     probe->done = done;
     probe->context = context;
+    ev_timer_init(&probe->deadline, on_deadline, target->check->timeout_ms / 1e3, 0);
+    probe->deadline.data = probe;
     int error = begin(probe, target);
     if (error != 0) {
         free_probe(probe);
