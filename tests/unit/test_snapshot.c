@@ -161,12 +161,13 @@ static void test_a_snapshot_after_another_is_as_if_it_were_the_first(void **stat
         struct conf_pool conf = bench_conf(algorithms[a]);
         struct conf_pool reseeded = conf;
         struct conf_pool resized = conf;
+        struct conf_pool denser = conf;
         struct conf_pool other = conf;
         struct member members[20];
         struct snapshot *first;
         reseeded.seed = 5;
         resized.slots *= 2;
-        resized.points *= 2;
+        denser.points *= 2;
         other.algorithm = algorithms[1 - a];
         for (uint32_t i = 0; i < 20; i++)
             members[i] = (struct member){bench_endpoint(i), 1};
@@ -174,6 +175,7 @@ static void test_a_snapshot_after_another_is_as_if_it_were_the_first(void **stat
         check_successor(&conf, members + 2, 18, first);
         check_successor(&reseeded, members, 20, first);
         check_successor(&resized, members, 20, first);
+        check_successor(&denser, members, 20, first);
         check_successor(&other, members, 20, first);
         snapshot_unref(first);
         for (uint32_t i = 0; i < 20; i++)
