@@ -379,6 +379,39 @@ static void test_discovery_stands_only_with_pools_that_follow_a_service(void **s
     assert_true(value_of("quoit_discovery_is_held", labels) == 1);
 }
 
+static char *read_manual(void)
+{
+    FILE *file = fopen(SOURCE_DIR "/docs/observability.md", "r");
+    assert_non_null(file);
+    char *text = calloc(1, 1 << 20);
+    assert_non_null(text);
+    size_t n = fread(text, 1, (1 << 20) - 1, file);
+    fclose(file);
+    assert_true(n > 0);
+    return text;
+}
+
+static void test_every_metric_stands_in_the_manual(void **state)
+{
+    struct world *world = *state;
+    struct endpoint *a = make_endpoint("10.0.0.1:80", "10.0.0.1:80");
+    publish(&world->pools[0], 1, &a, 1);
+    render(world);
+    char *manual = read_manual();
+    for (size_t i = 0; i < parsed.n; i++) {
+        char word[96];
+        int n = snprintf(word, sizeof word, "`%s", parsed.samples[i].name);
+        static const char *const suffixes[] = {"_bucket", "_sum", "_count"};
+        for (size_t j = 0; j < 3; j++) /* of histograms, the metric's own name stands there */
+            if (strstr(word, "_duration_") != NULL && has_suffix(word, suffixes[j]))
+                word[n - (int)strlen(suffixes[j])] = '\0';
+        strncat(word, "`", sizeof word - strlen(word) - 1);
+        if (strstr(manual, word) == NULL)
+            fail_msg("%s is not described", word);
+    }
+    free(manual);
+}
+
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, make_world, free_world)
 
 int main(void)
@@ -392,6 +425,7 @@ int main(void)
         IN_WORLD(test_endpoints_stand_with_their_counters_and_state),
         IN_WORLD(test_two_endpoints_at_one_address_are_told_apart),
         IN_WORLD(test_a_removed_endpoint_leaves_the_page),
+        IN_WORLD(test_every_metric_stands_in_the_manual),
         IN_WORLD(test_discovery_stands_only_with_pools_that_follow_a_service),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
