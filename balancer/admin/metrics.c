@@ -65,13 +65,14 @@ static void put_head(struct page *page, const char *name, const char *type, cons
 static void put_label(struct page *page, const char *key, const char *value)
 {
     fprintf(page->out, "%s=\"", key);
-    for (const char *p = value; *p != '\0'; p++) {
-        if (*p == '\n')
-            fputs("\\n", page->out);
-        else if (*p == '\\' || *p == '"')
-            fprintf(page->out, "\\%c", *p);
-        else
-            fputc(*p, page->out);
+    while (*value != '\0') {
+        size_t plain = strcspn(value, "\\\"\n");
+        fwrite(value, 1, plain, page->out);
+        value += plain;
+        if (*value == '\0')
+            break;
+        fputs(*value == '\n' ? "\\n" : *value == '"' ? "\\\"" : "\\\\", page->out);
+        value++;
     }
     fputc('"', page->out);
 }
