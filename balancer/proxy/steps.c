@@ -255,6 +255,8 @@ enum step step_relay(struct request *r)
         return response_ended(r);
     case RELAY_INPUT_BAD:
     case RELAY_INPUT_TOO_BIG:
+        /* What came before the mistake goes out: the client sees a broken answer, not none. */
+        (void)conn_write(&r->client->conn, NULL, 0);
         return attempt_failed(r, upstream_ended(r) ? REASON_UPSTREAM_CLOSED : REASON_UPSTREAM_BAD);
     case RELAY_OUTPUT_FAILED:
         return attempt_failed(r, REASON_CLIENT_GONE);
