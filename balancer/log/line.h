@@ -41,12 +41,12 @@ void line_i64(struct line *line, const char *key, int64_t value);
 void line_f64(struct line *line, const char *key, double value); /* not finite: null in JSON */
 void line_time(struct line *line, const char *key, uint64_t unix_us, unsigned decimals);
 
-/* Pieces, for what stands before the pairs. */
+/* Pieces, for what stands before the pairs. Times are UTC: RFC 3339 with 3 or 6 decimals, and
+ * 20/Nov/2026:20:08:00 +0000. */
 void line_put(struct line *line, struct span bytes); /* as they are */
 void line_put_u64(struct line *line, uint64_t value);
-void line_put_escaped(struct line *line, struct span value);                /* no quotes */
-void line_put_time(struct line *line, uint64_t unix_us, unsigned decimals); /* RFC 3339, UTC;
-                                                                               3 or 6 */
-void line_put_combined_time(struct line *line, uint64_t unix_us); /* 20/Nov/2026:20:08:00 +0000 */
+void line_put_escaped(struct line *line, struct span value); /* without quotes */
+void line_put_time(struct line *line, uint64_t unix_us, unsigned decimals);
+void line_put_combined_time(struct line *line, uint64_t unix_us);
 
 #endif
