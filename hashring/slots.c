@@ -227,10 +227,14 @@ static uint32_t throw_until(const struct maker *maker, struct bid *bids, uint16_
     return flight.k;
 }
 
-/* Darts a slot that leave few enough slots to be looked up. */
+/* Up to as many nodes looking up all slots is faster than throwing. */
+#define FEW_NODES 5
+
+/* Darts a slot: about where throwing more costs as much as looking up the slots that are left,
+ * a share of (1 + d) e^-d of them at n darts each. */
 static uint32_t darts_wanted(uint32_t n_weighted)
 {
-    return 32 - (uint32_t)__builtin_clz(n_weighted | 1) + 2;
+    return 31 - (uint32_t)__builtin_clz(n_weighted | 2);
 }
 
 /* Throws all nodes' darts in rounds of growing horizon until there are enough of them; returns
@@ -287,7 +291,7 @@ static int slots_build(struct ring *ring)
         return r;
 
     maker.table->horizon_weight = ring->total_weight;
-    if (maker.n_weighted <= darts_wanted(maker.n_weighted))
+    if (maker.n_weighted <= FEW_NODES)
         fill_by_looking_up(&maker);
     else
         r = fill_by_throwing(&maker);
@@ -361,10 +365,9 @@ static int change_init(struct change *change, const struct ring *ring, const str
 static bool change_is_large(const struct change *change, const struct maker *maker,
                             const struct ring *old)
 {
-    uint32_t darts = darts_wanted(maker->n_weighted);
-    double lookups = 2 * change->lost * maker->n_weighted;
+    double lookups = 2 * change->lost * maker->n_weighted; /* darts, a slot of the table */
     uint64_t weight = maker->ring->total_weight;
-    return lookups > darts || change->gained > weight / 2 ||
+    return lookups > 2 * darts_wanted(maker->n_weighted) || change->gained > weight / 2 ||
            weight / 2 > old->table->horizon_weight || old->table->horizon_weight / 2 > weight;
 }
 
@@ -378,6 +381,26 @@ static struct slot sort_slot(const struct maker *maker, struct slot slot, uint32
     return (struct slot){slot.second, slot.first};
 }
 
+static void carry_owned(struct maker *maker, const struct ring *old, const uint32_t *fates)
+{
+    for (uint32_t i = 0; i < old->n; i++) {
+        uint32_t index = fates[i] & FATE_INDEX;
+        if (index != NO_NODE) /* shares are whole slots, exact in a double */
+            maker->owned[index] = (uint32_t)(old->shares[i] * slots_in(maker->table));
+    }
+}
+
+/* A slot one of whose nodes has changed; the first is counted as owner. */
+static void carry_changed_slot(struct maker *maker, struct slot slot, uint32_t fate, uint32_t at)
+{
+    if (slot.first != NO_NODE)
+        maker->owned[slot.first]--;
+    if (fate & FATE_LOST)
+        put_anew(maker, at);
+    else
+        put_slot(maker, at, sort_slot(maker, slot, at));
+}
+
 /* The old table in the new numbers, with the lost and the heavier nodes put right. */
 static void carry_slots(struct maker *maker, const struct ring_table *old, const uint32_t *fates)
 {
@@ -385,12 +408,9 @@ static void carry_slots(struct maker *maker, const struct ring_table *old, const
         uint32_t first = fates[old->slots[i].first];
         uint32_t second = fates[old->slots[i].second];
         struct slot slot = {(uint16_t)first, (uint16_t)second};
-        if ((first | second) & FATE_LOST)
-            put_anew(maker, i);
-        else if ((first | second) & FATE_HEAVIER)
-            put_slot(maker, i, sort_slot(maker, slot, i));
-        else
-            put_slot(maker, i, slot);
+        maker->table->slots[i] = slot;
+        if (((first | second) & ~FATE_INDEX) != 0)
+            carry_changed_slot(maker, slot, first | second, i);
     }
 }
 
@@ -473,6 +493,7 @@ static int slots_derive(struct ring *ring, const struct ring *old, const uint32_
     maker.table->horizon = old->table->horizon;
     maker.table->horizon_weight = old->table->horizon_weight;
     memcpy(maker.table->late, old->table->late, ring->options.slots / 8);
+    carry_owned(&maker, old, change.fates);
     carry_slots(&maker, old->table, change.fates);
     for (uint32_t i = 0; i < maker.n; i++) {
         if (change.is_gained[i])
