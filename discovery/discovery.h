@@ -2,7 +2,8 @@
  * Which endpoints exist: watches on Consul services, run by the discovery thread.
  *
  * The module owns one thread with a libev loop and libcurl's multi interface. It follows each
- * watched service with blocking queries and reports whole sets, only when their content changed.
+ * watched service with blocking queries and reports whole sets, only when their content (or the
+ * number of instances left out) changed.
  * It never logs and never decides what is served: it calls the observer, on the discovery thread.
  * An error keeps the last known good set; an empty answer is held until Consul has affirmed it
  * for conf_consul.hold_ms, and one from which ACLs may have hidden instances takes none away.

@@ -217,6 +217,13 @@ static int apply(struct watch *watch, struct instance_set *set)
     return 0;
 }
 
+/* Instances that begin or cease to be left out are news, too: an operator wants to know. */
+static bool is_news(const struct watch *watch, const struct instance_set *set)
+{
+    return watch->set == NULL || watch->set->n_rejected != set->n_rejected ||
+           !instance_set_equal(watch->set, set);
+}
+
 static bool is_too_old(const struct watch *watch, const struct consul_head *head)
 {
     const struct conf_consul *consul = watch->host->consul;
@@ -279,8 +286,8 @@ static void take_answer(struct watch *watch, const struct consul_head *head,
         hold(watch, set);
         return;
     }
-    bool is_same = watch->set != NULL && instance_set_equal(watch->set, set);
-    if (!is_same && apply(watch, set) != 0) {
+    bool news = is_news(watch, set);
+    if (news && apply(watch, set) != 0) {
         instance_set_free(set);
         fail(watch, QUERY_FAILED, "out of memory");
         return;
@@ -288,7 +295,7 @@ static void take_answer(struct watch *watch, const struct consul_head *head,
     position->index = consul_index_next(position->index, head->index);
     position->consistent = false;
     wait_for(watch, pace_take(&watch->pace, monotonic_ms()));
-    if (is_same) {
+    if (!news) {
         instance_set_free(set);
         contacted(watch);
     }

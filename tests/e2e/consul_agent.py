@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -21,20 +22,23 @@ def consul_binary():
 
 
 class ConsulAgent:
-    """start() returns once it has elected itself; kill() is SIGKILL; the ports stay the same."""
+    """start() returns once it has elected itself; kill() is SIGKILL; the ports stay the same.
 
-    def __init__(self, folder):
-        self.folder, self.process = folder, None
+    configuration is laid over the agent's own; token goes with every request.
+    """
+
+    def __init__(self, folder, token=None, **configuration):
+        self.folder, self.process, self.token = folder, None, token
         self.ports = {name: free_port() for name in ("http", "serf_lan", "serf_wan", "server")}
         self.log_path = folder / "consul.log"
-        self._write_configuration()
+        self._write_configuration(configuration)
         self.start()
 
     @property
     def url(self):
         return f"http://127.0.0.1:{self.ports['http']}"
 
-    def _write_configuration(self):
+    def _write_configuration(self, more):
         configuration = {
             "server": True, "bootstrap_expect": 1, "node_name": NODE,
             "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1",
@@ -43,6 +47,7 @@ class ConsulAgent:
             # Elections among one member need not take the time of a wide area network.
             "performance": {"raft_multiplier": 1},
             "disable_update_check": True, "log_level": "warn",
+            **more,
         }
         (self.folder / "consul.json").write_text(json.dumps(configuration, indent=2))
 
@@ -66,10 +71,17 @@ class ConsulAgent:
             self.process.kill()
             self.process.wait(10)
 
+    def forget(self):
+        """Takes all data from an agent that does not run: the next start is a new cluster."""
+        assert self.process.poll() is not None
+        shutil.rmtree(self.folder / "consul")
+
     def request(self, method, path, body=None):
         """A call of the HTTP API; returns the decoded answer, None if it has none."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, method=method)
+        if self.token:
+            request.add_header("X-Consul-Token", self.token)
         with urllib.request.urlopen(request, timeout=10) as answer:
             text = answer.read()
         return json.loads(text) if text else None
@@ -81,3 +93,12 @@ class ConsulAgent:
 
     def deregister(self, instance):
         self.request("PUT", f"/v1/agent/service/deregister/{instance}")
+
+    def maintain(self, enable, instance=None):
+        """Maintenance mode of an instance, or of the whole node; on or off."""
+        what = f"service/maintenance/{instance}" if instance else "maintenance"
+        self.request("PUT", f"/v1/agent/{what}?enable={str(enable).lower()}")
+
+    def set_check(self, instance, status):
+        """The state of an instance's TTL check: passing, warning or critical."""
+        self.request("PUT", f"/v1/agent/check/update/service:{instance}", {"Status": status})

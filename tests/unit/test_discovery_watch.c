@@ -246,6 +246,22 @@ static void test_an_index_without_a_change_is_no_update(void **state)
     END();
 }
 
+static void test_an_instance_that_is_left_out_is_news(void **state)
+{
+    (void)state;
+    const struct step steps[] = {
+        answer_a,
+        {.fields = INDEX("11") LEADER, .body = "[" A ",null]"},
+        {.fields = INDEX("12") LEADER, .body = "[{}," A "]"},
+        answer_a,
+    };
+    BEGIN(steps);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(wait_for_event(f, DISCOVERY_UPDATED, i).n_instances, 1);
+    assert_int_equal(count_events(f, DISCOVERY_CONTACTED), 1);
+    END();
+}
+
 static void test_an_index_that_goes_backwards_starts_over(void **state)
 {
     (void)state;
@@ -724,6 +740,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_service_is_reported_and_followed_by_its_index),
         cmocka_unit_test(test_an_index_without_a_change_is_no_update),
+        cmocka_unit_test(test_an_instance_that_is_left_out_is_news),
         cmocka_unit_test(test_an_index_that_goes_backwards_starts_over),
         cmocka_unit_test(test_an_index_that_is_zero_or_missing_is_never_blocked_on),
         cmocka_unit_test(test_after_an_error_the_set_stays_and_the_watch_goes_on),
