@@ -1,19 +1,18 @@
 /*
  * Darts: how the nodes of a slot ring compete for its slots.
  *
- * Every node throws one dart at every slot, in an order of its own; its k-th dart lands at the time
- * that the k-th smallest of M exponential clocks of rate w would show, and a slot belongs to the
- * dart that lands first. In detail, for a table of M slots: the dart's rank k is the slot's place
- * in a permutation of the slots keyed by the node's hash, x = (k + a hash in [0, 1)) / M is then
- * uniform, and the time -log2(1 - x) / w exponential with rate w: the slots go to the nodes by
- * weighted rendezvous (the logarithm method), in exact proportion to their weights and
- * independently of each other's presence. Two things come on top of the textbook method:
+ * Every node throws one dart at every slot, in an order of its own; a slot belongs to the dart that
+ * lands first. The order is a permutation of the M slots keyed by the node's hash. The dart of rank
+ * k lands at -log2(1 - x) / weight, where x = (k + a fraction hashed from node and k) / M. Seen
+ * from one slot, x is uniform and the time exponential with the weight as its rate, so this is
+ * weighted rendezvous by the logarithm method: shares in exact proportion to the weights, and a
+ * node's time at a slot hangs on no other node. Two things come on top of the textbook:
  *
- * - A node's darts can be thrown in the order of their times, which fills a table in
- *   O(M log n) instead of O(M n); and the permutation has an inverse, so that any single dart can
- *   be computed as well. How far the darts are thrown is a matter of speed only.
- * - The x of one node are spread evenly instead of at random, which makes the shares of 100 nodes
- *   about 1.4 times more even than independent hashes do.
+ * - A node's darts can be thrown in the order of their times, which fills a table in O(M log n)
+ *   instead of O(M n); and since the permutation has an inverse, any single dart can be computed
+ *   too. How far the darts are thrown is a matter of speed only.
+ * - The x of one node are spread evenly instead of at random, which makes the shares of many equal
+ *   nodes about 1.4 times more even than independent hashes would.
  *
  * All of it is integer arithmetic.
  */
