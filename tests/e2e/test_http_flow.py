@@ -5,36 +5,16 @@ import threading
 import pytest
 
 from http_client import RawClient
+from memory import Memory
 from scripted import reply, values_of
 from waiting import wait_until
 
 BIG = 64 << 20
 PIECE = bytes(range(256)) * 256  # 64 KiB that show a shift
-GROWTH_KILOBYTES = 8 << 10
 
 
 def request(line, *fields, body=b""):
     return b"\r\n".join([line, b"Host: a.example", *fields, b"", body])
-
-
-def status_kilobytes(pid, name):
-    with open(f"/proc/{pid}/status", encoding="ascii") as file:
-        [line] = [line for line in file if line.startswith(name + ":")]
-    return int(line.split()[1])
-
-
-class Memory:
-    """How much the balancer's resident memory grows at its peak."""
-
-    def __init__(self, balancer):
-        self.pid = balancer.pid
-        with open(f"/proc/{self.pid}/clear_refs", "w", encoding="ascii") as file:
-            file.write("5")  # the peak counts from now on
-        self.before = status_kilobytes(self.pid, "VmRSS")
-
-    def assert_bounded(self):
-        growth = status_kilobytes(self.pid, "VmHWM") - self.before
-        assert growth < GROWTH_KILOBYTES, f"grew by {growth} KiB"
 
 
 def digest_of(n):

@@ -2,6 +2,7 @@
 import pytest
 
 from http_client import RawClient, raw
+from memory import Memory
 from scripted import lines_of, reply, values_of
 
 ADDED = [b"Host: a.example", b"Via: 1.1 quoit", b"X-Forwarded-For: 127.0.0.1",
@@ -427,13 +428,7 @@ def test_an_endless_stream_of_interim_responses_ends_in_a_timeout_and_not_in_mem
             connection.send(b"HTTP/1.1 103 Early Hints\r\nX: " + b"x" * 1000 + b"\r\n\r\n")
 
     port, origin = scripted(script, timeouts={"response": "500ms"}, retries=0)
-    before = resident_kilobytes(origin.balancer.pid)
+    memory = Memory(origin.balancer)
     answer = raw(port, request(b"GET / HTTP/1.1", b"Connection: close"))
     assert answer.startswith(b"HTTP/1.1 103 ")
-    assert resident_kilobytes(origin.balancer.pid) - before < 8 << 10
-
-
-def resident_kilobytes(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as file:
-        [line] = [line for line in file if line.startswith("VmRSS:")]
-    return int(line.split()[1])
+    memory.assert_bounded()
