@@ -27,7 +27,7 @@
 #define DART_ROUNDS 3
 #define DART_NEVER UINT64_MAX /* later than every dart */
 
-/* One node's part: 56 bytes. */
+/* One node's part: a cache line. */
 struct thrower {
     uint32_t multiply[DART_ROUNDS], divide[DART_ROUNDS], add[DART_ROUNDS];
     uint32_t order;         /* settles equal times */
