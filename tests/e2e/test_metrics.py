@@ -177,16 +177,32 @@ def test_healthz_and_readyz_say_yes_while_it_serves(quoit, origins):
     assert balancer.admin("/nothing")[0] == 404
 
 
-def test_readyz_names_the_pool_that_has_no_endpoint(quoit, origins):
+def test_a_pool_without_a_healthy_endpoint_does_not_take_the_others_with_it(quoit, origins):
     [origin] = origins(1)
     origin.health_status = 500
-    balancer = quoit({"pools": {"web": static_pool([origin], health_check=CHECK)}},
-                     wait_ready=False)
-    wait_until(lambda: balancer.admin("/readyz")[0] == 503)
-    assert "web" in balancer.admin("/readyz")[1]
-    assert balancer.admin("/healthz")[0] == 200
+    balancer = quoit({"pools": {"web": static_pool([origin], health_check=CHECK)}})
+    wait_until(lambda: balancer.usable("web") == 0)
+    assert get(balancer.port, "/").status == 503
+    assert balancer.admin("/readyz")[0] == 200
     origin.health_status = 200
-    wait_until(lambda: balancer.admin("/readyz")[0] == 200)
+    wait_until(lambda: balancer.usable("web") == 1)
+    assert get(balancer.port, "/").status == 200
+
+
+def test_readyz_says_no_until_consul_has_been_heard(quoit, origins, consul):
+    [origin] = origins(1)
+    consul.register("web", origin.name, origin.port)
+    consul.kill()
+    balancer = quoit({"pools": {"web": {"service": "web"}},
+                      "consul": {"address": consul.url, "backoff_max": "500ms"}},
+                     wait_ready=False)
+    wait_until(lambda: balancer.events("serving_unfilled"))
+    status, text = balancer.admin("/readyz")
+    assert status == 503 and "source" in text
+    assert get(balancer.port, "/").status == 503
+    consul.start()
+    wait_until(lambda: balancer.admin("/readyz")[0] == 200, 20)
+    assert get(balancer.port, "/").origin == origin.name
 
 
 def test_readyz_says_no_while_draining(quoit, origins):
