@@ -25,6 +25,7 @@ struct health;
 struct health_report {
     bool up;              /* the verdict now */
     bool changed;         /* false: only the result of a probe, the verdict stands */
+    bool is_first;        /* of its target: from now on the verdict is more than a guess */
     bool success;         /* of this probe */
     const char *detail;   /* "status 503", "connect refused", "timeout"; valid during the call */
     uint32_t duration_us; /* of this probe */

@@ -113,6 +113,7 @@ static void report(struct target *target, bool success, const char *detail)
 {
     uint64_t duration_us = monotonic_us() - target->started_us;
     struct health_report report = {
+        .is_first = !target->verdict.decided,
         .changed = verdict_take(&target->verdict, success),
         .success = success,
         .detail = detail,

@@ -41,7 +41,7 @@ void inbox_on_discovery(void *context, const struct discovery_event *event)
 
 void inbox_on_health(void *context, uint64_t cookie, const struct health_report *report)
 {
-    if (!report->changed)
+    if (!report->changed && !report->is_first)
         return;
     struct message *message = message_new(MESSAGE_VERDICT);
     message->as.verdict.cookie = cookie;

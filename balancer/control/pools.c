@@ -88,8 +88,9 @@ static void begin_probes(struct pools *pools, const struct managed *managed,
     const struct conf_check *check = &managed->conf->check;
     if (check->type == CONF_CHECK_NONE)
         return;
-    bool is_up = check->initial == CONF_INITIAL_UP;
-    atomic_store(&endpoint->probe, is_up ? ENDPOINT_PROBE_UP : ENDPOINT_PROBE_DOWN);
+    /* Initially up means: until a probe has spoken, the source alone decides. */
+    if (check->initial == CONF_INITIAL_DOWN)
+        atomic_store(&endpoint->probe, ENDPOINT_PROBE_DOWN);
     struct sockaddr_storage target = endpoint->sockaddr;
     if (check->port != 0)
         address_set_port(&target, check->port);
@@ -428,6 +429,8 @@ bool pools_take_verdict(struct pools *pools, uint64_t cookie, bool up, const cha
     struct endpoint *endpoint = tracked->endpoint;
     const char *before = endpoint_state_word(endpoint);
     atomic_store(&endpoint->probe, up ? ENDPOINT_PROBE_UP : ENDPOINT_PROBE_DOWN);
+    if (strcmp(before, endpoint_state_word(endpoint)) == 0)
+        return false;
     log_event(up ? LOG_INFO : LOG_WARN, "endpoint_state", LOG_STR("pool", managed->conf->name),
               LOG_STR("endpoint", endpoint->address), LOG_STR("from", before),
               LOG_STR("to", endpoint_state_word(endpoint)), LOG_STR("by", "probe"),

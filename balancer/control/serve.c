@@ -228,6 +228,7 @@ static void admin_metrics(void *context, struct metrics_source *ret_source)
         .n_workers = control->n_workers,
         .start_time_s = control->start_time_s,
         .now_us = monotonic_us(),
+        .log_lost = access_log_lost(control->access_log),
     };
 }
 

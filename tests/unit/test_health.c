@@ -14,7 +14,7 @@ enum { COOKIES = 512, WAIT_S = 30 };
 
 /* What the observer heard of one target. */
 struct heard {
-    unsigned n, n_changes;
+    unsigned n, n_changes, n_firsts;
     unsigned against; /* reports since the last change that were not of the verdict */
     bool up, success;
     char detail[64];
@@ -46,6 +46,7 @@ static void observe(void *context, uint64_t cookie, const struct health_report *
     struct heard *heard = &world->heard[cookie];
     heard->against = report->changed ? 0 : heard->against + (report->success != report->up);
     heard->n_changes += report->changed;
+    heard->n_firsts += report->is_first;
     heard->up = report->up;
     heard->success = report->success;
     heard->duration_us = report->duration_us;
@@ -169,6 +170,7 @@ static void test_a_first_result_that_agrees_is_no_change(void **state)
     struct heard heard = wait_until(world, 1, has_reports, 3);
     assert_true(heard.up);
     assert_int_equal(heard.n_changes, 0);
+    assert_int_equal(heard.n_firsts, 1);
 }
 
 static void test_targets_fall_and_rise_after_the_configured_numbers(void **state)
