@@ -112,8 +112,9 @@ static void schedule_next(struct target *target)
 static void report(struct target *target, bool success, const char *detail)
 {
     uint64_t duration_us = monotonic_us() - target->started_us;
+    bool is_first = !target->verdict.decided;
     struct health_report report = {
-        .is_first = !target->verdict.decided,
+        .is_first = is_first,
         .changed = verdict_take(&target->verdict, success),
         .success = success,
         .detail = detail,
