@@ -138,10 +138,13 @@ def both(*faults):
 
 
 class FakeConsul:
-    """Listens from the start; stop() and start() are the agent's end and return at its port."""
+    """Listens from the start; stop() and start() are the agent's end and return at its port.
 
-    def __init__(self, port=0):
-        self.port = port
+    tls, an ssl.SSLContext, makes it speak HTTPS.
+    """
+
+    def __init__(self, tls=None):
+        self.port, self.tls = 0, tls
         self.questions = []
         self.n_connections = 0  # ever accepted
         self._services = collections.defaultdict(list)
@@ -156,7 +159,7 @@ class FakeConsul:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     # --- what it knows ----------------------------------------------------------------------
 
@@ -231,11 +234,13 @@ class FakeConsul:
 
     def _serve(self, connection, listener):
         with connection, contextlib.suppress(OSError):
-            while (question := self._read(connection)) is not None:
-                answer, fault = self._answer(question, listener)
-                if fault is not None and not fault(connection, answer):
-                    break
-                connection.sendall(answer.bytes())
+            spoken = self.tls.wrap_socket(connection, True) if self.tls else connection
+            with spoken:
+                while (question := self._read(spoken)) is not None:
+                    answer, fault = self._answer(question, listener)
+                    if fault is not None and not fault(spoken, answer):
+                        break
+                    spoken.sendall(answer.bytes())
         with self._changed:
             self._connections.discard(connection)
 

@@ -1,4 +1,6 @@
 """What a sick, lying or silent Consul does to the traffic: nothing."""
+import ssl
+import subprocess
 import time
 
 import pytest
@@ -384,3 +386,56 @@ def test_many_pools_share_few_connections(agent, quoit, origins):
     assert agent.n_connections <= 100
     agent.set("service-77", [*entries([origin]), instance("more", 9)])
     wait_until(lambda: balancer.usable("pool-77") == 2, 20, "a change seen by one of many watches")
+
+
+def test_an_agent_may_have_a_name(agent, origins, quoit):
+    [origin] = origins(1)
+    agent.set(SERVICE, entries([origin]))
+    balancer = quoit({"pools": {SERVICE: {"service": SERVICE}},
+                      "consul": {"address": f"http://localhost:{agent.port}"}})
+    assert get(balancer.port, "/").origin == origin.name
+
+
+# --- TLS ----------------------------------------------------------------------------------------
+
+
+def make_certificate(folder, name):
+    """A certificate for 127.0.0.1 that is its own authority: (certificate, key) files."""
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-days", "1", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    return str(certificate), str(key)
+
+
+@pytest.fixture
+def tls_agent(tmp_path):
+    """An agent on HTTPS that asks for a certificate of ours: (agent, its files, our files)"""
+    its, ours = make_certificate(tmp_path, "agent"), make_certificate(tmp_path, "balancer")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*its)
+    context.load_verify_locations(ours[0])
+    context.verify_mode = ssl.CERT_REQUIRED
+    agent = FakeConsul(context)
+    yield agent, its, ours
+    agent.stop()
+
+
+def test_an_agent_is_asked_over_tls_with_our_certificate(tls_agent, balance, origins):
+    agent, its, ours = tls_agent
+    agent.set(SERVICE, entries(origins(1)))
+    balancer = balance(agent, ca_file=its[0], cert_file=ours[0], key_file=ours[1])
+    wait_usable(balancer, 1)
+    agent.set(SERVICE, entries(origins(2)))
+    wait_usable(balancer, 2)
+
+
+def test_an_agent_that_cannot_prove_who_it_is_is_not_believed(tls_agent, balance, origins):
+    agent, _, ours = tls_agent
+    agent.set(SERVICE, entries(origins(1)))
+    balancer = balance(agent, wait_ready=False, cert_file=ours[0], key_file=ours[1],
+                       ca_file=ours[0])
+    wait_until(lambda: balancer.events("serving_unfilled"), 20)
+    assert "certificate" in balancer.events("discovery_failed")[0]["error"]
+    assert not agent.questions
