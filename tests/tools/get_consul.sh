@@ -29,8 +29,9 @@ if [ -x "$tools/consul" ]; then
     exit 0
 fi
 
-command -v dpkg >/dev/null && command -v apt-get >/dev/null ||
-    fail "needs Debian's dpkg and apt; install Consul yourself and set QUOIT_CONSUL"
+for tool in dpkg apt-get; do
+    command -v $tool >/dev/null || fail "needs $tool; install Consul yourself and set QUOIT_CONSUL"
+done
 [ "$(dpkg --print-architecture)" = amd64 ] ||
     fail "the package is for amd64; install Consul yourself and set QUOIT_CONSUL"
 
@@ -41,6 +42,7 @@ trap 'exit 1' INT TERM HUP
 
 # apt-helper goes through apt's own transports and proxies and checks the sum.
 fetch() {
+    # shellcheck disable=SC2016  # $(SITE) is for apt to fill in
     for site in $(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | sort -u); do
         if /usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file \
             "${site%/}/$package" "$work/consul.deb" "SHA256:$sha256" >>"$work/log" 2>&1; then

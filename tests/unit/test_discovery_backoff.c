@@ -66,7 +66,7 @@ static void test_a_change_now_and_then_never_waits(void **state)
     for (int i = 0; i < 1000; i++) {
         assert_int_equal(pace_take(&pace, now_ms), 0);
         assert_int_equal(pace_take(&pace, now_ms + 1), 0);
-        now_ms += 2 * PACE_MIN_MS + 2;
+        now_ms += (uint64_t)2 * PACE_MIN_MS + 2;
     }
 }
 
@@ -106,7 +106,7 @@ static void test_after_churn_a_quiet_time_restores_the_quick_answer(void **state
     pace_init(&pace, now_ms);
     for (int i = 0; i < 20; i++)
         now_ms += pace_take(&pace, now_ms);
-    now_ms += 2 * PACE_MAX_MS;
+    now_ms += (uint64_t)2 * PACE_MAX_MS;
     assert_int_equal(pace_take(&pace, now_ms), 0);
     assert_int_equal(pace_take(&pace, now_ms), 0);
     assert_int_equal(pace_take(&pace, now_ms), PACE_MIN_MS);
