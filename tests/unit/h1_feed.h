@@ -13,6 +13,20 @@
 
 #include "balancer/http/h1.h"
 
+/* A span in an initializer. */
+#define BYTES(literal)                                                                             \
+    {                                                                                              \
+        (const uint8_t *)(literal), sizeof(literal) - 1                                            \
+    }
+
+/* Copies bytes to text + at; returns the place behind them. */
+static inline size_t put(void *text, size_t at, struct span bytes)
+{
+    if (bytes.n > 0)
+        memcpy((uint8_t *)text + at, bytes.p, bytes.n);
+    return at + bytes.n;
+}
+
 /* One way to call a parser: `parse` gets the first n bytes of the message. */
 struct feed {
     enum h1_status (*parse)(void *state, const uint8_t *bytes, size_t n);

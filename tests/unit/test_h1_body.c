@@ -179,8 +179,8 @@ static struct span size_line(size_t n)
 {
     uint8_t *text = malloc(n + 10);
     memset(text, 'x', n);
-    memcpy(text, "1;", 2);
-    memcpy(text + n, "\r\na\r\n0\r\n", 8);
+    put(text, 0, SPAN("1;"));
+    put(text, n, SPAN("\r\na\r\n0\r\n"));
     return (struct span){text, n + 8};
 }
 
@@ -197,8 +197,8 @@ static void test_a_size_line_may_have_4096_bytes_and_no_more(void **state)
     uint8_t stream[3 * 3010];
     for (size_t i = 0; i < 3; i++) {
         memset(stream + i * 3010, 'x', 3010);
-        memcpy(stream + i * 3010, i < 2 ? "1;" : "0;", 2);
-        memcpy(stream + (i + 1) * 3010 - 5, "\r\na\r\n", 5);
+        put(stream, i * 3010, i < 2 ? SPAN("1;") : SPAN("0;"));
+        put(stream, (i + 1) * 3010 - 5, SPAN("\r\na\r\n"));
     }
     expect_chunks((struct span){stream, sizeof(stream)}, H1_TRAILERS, SPAN("aa"), 3);
 }

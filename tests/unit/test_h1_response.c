@@ -173,10 +173,8 @@ static void test_malformed_fields_are_refused(void **state)
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         char text[256];
         size_t n = (size_t)snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\n");
-        memcpy(text + n, lines[i].p, lines[i].n);
-        n += lines[i].n;
-        memcpy(text + n, "\r\n", 2);
-        expect_error((struct span){(uint8_t *)text, n + 2});
+        n = put(text, put(text, n, lines[i]), SPAN("\r\n"));
+        expect_error((struct span){(uint8_t *)text, n});
     }
     expect_error(SPAN("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"));
 }
@@ -285,8 +283,8 @@ static void test_limits_hold_for_answers(void **state)
     for (size_t n = 62; n <= 67; n++) {
         char text[80];
         memset(text, 'x', sizeof(text));
-        memcpy(text, "HTTP/1.1 204 No\r\nA: ", 20);
-        memcpy(text + n - 4, "\r\n\r\n", 4);
+        put(text, 0, SPAN("HTTP/1.1 204 No\r\nA: "));
+        put(text, n - 4, SPAN("\r\n\r\n"));
         struct span message = {(uint8_t *)text, n};
         assert_int_equal(parse_with(message, &small, H1_GET, &response),
                          n <= 64 ? H1_DONE : H1_ERROR);

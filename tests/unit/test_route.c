@@ -152,7 +152,7 @@ static void test_a_host_longer_than_any_name_takes_the_routes_of_any_host(void *
     };
     char host[300];
     memset(host, '.', sizeof(host));
-    memcpy(host, "x", 1);
+    host[0] = 'x';
     struct route_table *table = route_table_new(routes, COUNT(routes));
     snprintf(host + 253, 3, ".a");
     assert_int_equal(found(table, routes, host, "/"), 0);
