@@ -1,7 +1,7 @@
 /*
  * Rings when memory runs out: each allocation fails once, and nothing is left behind or half done.
- * The test names the source of one kind, RING_SOURCE, and the options, RING_OPTIONS; it and ring.c
- * are compiled into the test with an allocator that counts, in place of the library's. Include
+ * The test names the source of one kind, RING_SOURCE, and the options, RING_OPTIONS; it, circle.c
+ * and ring.c are compiled into the test with an allocator that counts, in place of the library's. Include
  * after <cmocka.h>.
  */
 #ifndef QUOIT_TESTS_RING_MEMORY_H
@@ -30,6 +30,7 @@ static void *counted_calloc(size_t n, size_t size)
 #define malloc counted_malloc
 #define calloc counted_calloc
 /* NOLINTBEGIN(bugprone-suspicious-include) */
+#include "hashring/circle.c"
 #include "hashring/ring.c"
 #include RING_SOURCE
 /* NOLINTEND(bugprone-suspicious-include) */
