@@ -130,6 +130,18 @@ static struct endpoint *pick(struct request *r)
     return policy_pick(&choice);
 }
 
+bool attempt_has_alternative(const struct request *r)
+{
+    const struct snapshot *snapshot = r->view->snapshot;
+    const struct pick others = {.snapshot = snapshot, .tried = r->tried, .n_tried = r->n_tried};
+    for (uint32_t i = 0; i < snapshot->n; i++) {
+        const struct member *member = &snapshot->members[i];
+        if (member->endpoint != r->upstream->endpoint && pick_allows(&others, member))
+            return true;
+    }
+    return false;
+}
+
 static enum step send_to(struct request *r, struct upstream *upstream)
 {
     struct worker *worker = request_worker(r);
@@ -140,7 +152,7 @@ static enum step send_to(struct request *r, struct upstream *upstream)
     (void)atomic_fetch_add_explicit(&upstream->endpoint->in_flight, 1, memory_order_relaxed);
     counter_add(&stats_of(r, upstream->endpoint)->attempts, 1);
     r->attempt_us = worker_now_us(worker);
-    r->connected_us = r->sent_us = r->answered_us = 0;
+    r->connected_us = r->sent_us = r->answered_us = r->patience_us = 0;
     r->sent_all = r->send_failed = false;
     h1_response_init(&r->response);
     if (!forward_request(r))

@@ -14,6 +14,9 @@ enum step attempt_begin(struct request *request);
  * when reason has a status and no answer has begun, else DONE. */
 enum step attempt_failed(struct request *request, enum reason reason);
 
+/* Whether another endpoint could take the request over now. */
+bool attempt_has_alternative(const struct request *request);
+
 /* The attempt is over and well: its connection goes back to the pool if it can be used again. */
 void attempt_finish(struct request *request);
 

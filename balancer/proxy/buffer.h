@@ -44,7 +44,7 @@ static inline uint32_t buffer_used(const struct buffer *b)
 
 static inline const uint8_t *buffer_bytes(const struct buffer *b)
 {
-    return b->data + b->start;
+    return b->data == NULL ? NULL : b->data + b->start;
 }
 
 static inline uint32_t buffer_room(const struct buffer *b)

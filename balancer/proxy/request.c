@@ -87,6 +87,8 @@ static void arm_upstream(struct request *r)
                             REASON_UPSTREAM_TIMEOUT);
     else if (conn->wants_write || (r->step == STEP_RELAY && !r->client->conn.wants_write))
         conn_set_deadline(conn, conf->idle_ms, REASON_UPSTREAM_TIMEOUT);
+    if (r->patience_us != 0 && r->step != STEP_RELAY)
+        conn_limit_deadline(conn, r->patience_us, REASON_UPSTREAM_DOWN);
 }
 
 /* The head's deadline runs from its first byte on, whatever trickles in afterwards. */
@@ -239,8 +241,12 @@ bool request_run(struct request *r)
 
 void request_fail(struct request *r, enum reason reason)
 {
-    if (r->step != STEP_DONE)
+    if (reason == REASON_UPSTREAM_DOWN && !attempt_has_alternative(r)) {
+        r->patience_us = 0; /* waiting on is the better chance */
+        arm(r);
+    } else if (r->step != STEP_DONE) {
         move(r, attempt_failed(r, reason));
+    }
 }
 
 void request_abort(struct request *r, enum reason reason)
@@ -252,15 +258,26 @@ void request_abort(struct request *r, enum reason reason)
     move(r, STEP_DONE);
 }
 
-void request_endpoint_down(struct request *r)
+static bool may_leave_endpoint(const struct request *r)
 {
     bool is_waiting = r->step == STEP_CONNECT ||
                       (r->step == STEP_SEND && buffer_used(&r->upstream->conn.in) == 0 &&
                        h1_method_is_idempotent(r->head.method));
-    if (!is_waiting || !r->replayable)
+    return is_waiting && r->replayable;
+}
+
+void request_endpoint_down(struct request *r, uint32_t patience_ms)
+{
+    if (!may_leave_endpoint(r) || r->patience_us != 0)
         return;
-    move(r, attempt_failed(r, REASON_UPSTREAM_DOWN));
-    client_run(r->client);
+    if (patience_ms == 0) {
+        struct client *client = r->client;
+        request_fail(r, REASON_UPSTREAM_DOWN);
+        client_run(client);
+        return;
+    }
+    r->patience_us = worker_now_us(request_worker(r)) + (uint64_t)patience_ms * 1000;
+    conn_limit_deadline(&r->upstream->conn, r->patience_us, REASON_UPSTREAM_DOWN);
 }
 
 void request_free(struct request *r)

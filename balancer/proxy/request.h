@@ -76,6 +76,7 @@ struct request {
     uint64_t begun_us, attempt_us, connected_us, sent_us, answered_us;
     double begun_at;      /* Unix time */
     uint64_t deadline_us; /* the moment by which all must be over; 0: none */
+    uint64_t patience_us; /* the moment by which an endpoint that is down must answer; 0: none */
 
     struct relay up, down;
     struct h1_request head;
@@ -101,8 +102,11 @@ void request_fail(struct request *request, enum reason reason);
 /* Ends it whatever its state. */
 void request_abort(struct request *request, enum reason reason);
 
-/* Its endpoint has gone down: moves the attempt elsewhere when nothing can be lost by it. */
-void request_endpoint_down(struct request *request);
+/*
+ * Its endpoint has gone down. An attempt that waits for the first byte of an answer, and that may
+ * be made again without harm, goes elsewhere after patience_ms (0: at once).
+ */
+void request_endpoint_down(struct request *request, uint32_t patience_ms);
 
 void request_free(struct request *request);
 

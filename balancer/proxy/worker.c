@@ -17,6 +17,10 @@
  * says Connection: close, before its connection is closed. */
 #define DRAIN_IDLE_S 1.0
 
+/* An endpoint that Consul calls critical may still answer what it has (a service that fails its
+ * check on purpose before it stops); one that answers nothing for so long is taken for dead. */
+#define CRITICAL_PATIENCE_MS 1000
+
 /* ---- small services ---- */
 
 static uint64_t monotonic_us(void)
@@ -114,13 +118,13 @@ struct pool_view *worker_pool(struct worker *worker, size_t pool_index)
 }
 
 /* Requests that wait for an endpoint that is down go elsewhere where nothing can be lost by it. */
-static void move_waiting(struct worker *worker, struct endpoint *endpoint)
+static void move_waiting(struct worker *worker, struct endpoint *endpoint, uint32_t patience_ms)
 {
     struct upstream *upstream = LIST_FIRST(&endpoint->locals[worker->index].active);
     while (upstream != NULL) {
         struct request *request = upstream->request;
         struct upstream *next = LIST_NEXT(upstream, link);
-        request_endpoint_down(request);
+        request_endpoint_down(request, patience_ms);
         upstream = next;
     }
 }
@@ -133,8 +137,11 @@ static void look_after_endpoints(struct worker *worker, struct pool_view *view)
         if (endpoint_is_usable(endpoint))
             continue;
         upstream_close_idle(worker, endpoint);
+        uint8_t source = atomic_load_explicit(&endpoint->source, memory_order_relaxed);
         if (atomic_load_explicit(&endpoint->probe, memory_order_relaxed) == ENDPOINT_PROBE_DOWN)
-            move_waiting(worker, endpoint);
+            move_waiting(worker, endpoint, 0);
+        else if (source == ENDPOINT_SOURCE_CRITICAL || source == ENDPOINT_SOURCE_NODE_CRITICAL)
+            move_waiting(worker, endpoint, CRITICAL_PATIENCE_MS);
     }
     snapshot_unref(snapshot);
 }

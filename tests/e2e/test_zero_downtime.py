@@ -153,6 +153,49 @@ def test_a_stopped_endpoint_costs_no_request(fleet):
     assert not strangers(load, before, victim.name)
 
 
+@pytest.fixture
+def checked_fleet(quoit, consul, origin_processes):
+    """Origins with a TTL check each in Consul, no probe of quoit's own, and patient timeouts."""
+    def start(n):
+        started = origin_processes(n)
+        for origin in started:
+            consul.register(SERVICE, origin.name, origin.port,
+                            Check={"TTL": "10m", "Status": "passing"})
+        balancer = quoit(consul_pool(consul, timeouts={"response": "2m"}))
+        wait_usable(balancer, n)
+        return balancer, started, owners(balancer.port, KEYS)
+
+    return start
+
+
+def test_requests_that_wait_for_a_critical_endpoint_go_elsewhere(checked_fleet, consul):
+    balancer, origins, before = checked_fleet(3)
+    victim = origins[0]
+    with Load(balancer.port, KEYS) as load:
+        victim.freeze()
+        wait_until(lambda: balancer.metrics().sum(
+            "quoit_endpoint_requests_in_flight", endpoint=f"127.0.0.1:{victim.port}") > 0)
+        consul.set_check(victim.name, "critical")
+        wait_usable(balancer, 2)
+        load.wait_for_requests(2 * len(KEYS))
+        victim.thaw()
+    assert_nothing_lost(load)
+    assert not strangers(load, before, victim.name)
+
+
+def test_a_request_waits_on_when_there_is_nowhere_else_to_go(checked_fleet, consul):
+    balancer, [only], _ = checked_fleet(1)
+    only.freeze()
+    with Client(balancer.port) as client:
+        client.send("GET", KEYS[0])
+        wait_until(lambda: balancer.metrics().sum("quoit_endpoint_requests_in_flight") > 0)
+        consul.set_check(only.name, "critical")
+        wait_usable(balancer, 0)
+        assert get(balancer.port, KEYS[0]).status == 503  # new ones are told at once
+        only.thaw()
+        assert client.receive().status == 200
+
+
 def test_a_failing_health_check_moves_exactly_its_keys_and_brings_them_back(fleet):
     balancer, origins, before = fleet(3, health_check=CHECK)
     sick = origins[0]
