@@ -1,7 +1,8 @@
 /*
  * Rings when memory runs out: each allocation fails once, and nothing is left behind or half done.
- * The test names the source of one kind, RING_SOURCE, and the options, RING_OPTIONS; it, circle.c
- * and ring.c are compiled into the test with an allocator that counts, in place of the library's. Include
+ * The test names the source of one kind, RING_SOURCE, and the options, RING_OPTIONS, and defines
+ * RING_IS_CIRCLE if the kind uses circle.c; they and ring.c are compiled into the test with an
+ * allocator that counts, in place of the library's. Include
  * after <cmocka.h>.
  */
 #ifndef QUOIT_TESTS_RING_MEMORY_H
@@ -30,8 +31,10 @@ static void *counted_calloc(size_t n, size_t size)
 #define malloc counted_malloc
 #define calloc counted_calloc
 /* NOLINTBEGIN(bugprone-suspicious-include) */
-#include "hashring/circle.c"
 #include "hashring/ring.c"
+#ifdef RING_IS_CIRCLE
+#include "hashring/circle.c"
+#endif
 #include RING_SOURCE
 /* NOLINTEND(bugprone-suspicious-include) */
 #undef malloc

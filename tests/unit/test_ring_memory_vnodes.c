@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#define RING_IS_CIRCLE
 #define RING_SOURCE "hashring/vnodes.c"
 #define RING_OPTIONS                                                                               \
     {                                                                                              \
