@@ -21,10 +21,10 @@ uint32_t backoff_fail(struct backoff *backoff, uint64_t random);
 /*
  * After good answers: a token bucket of burst 2. A single change in a quiet service is followed at
  * once, and so is the next one; in a service that never stops changing the refill slows down,
- * doubling from 100 ms to 2 s, until both tokens have come back unused.
+ * doubling from 100 ms to 500 ms, until both tokens have come back unused.
  *
  * Consul's own advice is one refill in 15 s (api-docs/features/blocking), which would leave a
- * balancer that far behind a rolling deployment; 2 s bounds the load as well.
+ * balancer that far behind a rolling deployment; two queries a second bound the load as well.
  */
 struct pace {
     uint32_t tokens;      /* 0 to 2 */
@@ -32,7 +32,7 @@ struct pace {
     uint64_t refilled_ms; /* when the last token came in */
 };
 
-enum { PACE_BURST = 2, PACE_MIN_MS = 100, PACE_MAX_MS = 2000 };
+enum { PACE_BURST = 2, PACE_MIN_MS = 100, PACE_MAX_MS = 500 };
 
 void pace_init(struct pace *pace, uint64_t now_ms);
 

@@ -2,10 +2,31 @@
 
 #include <stdio.h>
 
+static bool is_update(const struct message *message)
+{
+    return message->type == MESSAGE_DISCOVERY && message->as.discovery.type == DISCOVERY_UPDATED;
+}
+
+/* A whole set makes an earlier one of the same pool that still waits pointless: rings are built
+ * for the newest alone. */
+static void drop_superseded(struct inbox *inbox, const struct message *newer)
+{
+    struct message *message, *next;
+    for (message = STAILQ_FIRST(&inbox->list); message != NULL; message = next) {
+        next = STAILQ_NEXT(message, link);
+        if (!is_update(message) || message->as.discovery.pool != newer->as.discovery.pool)
+            continue;
+        STAILQ_REMOVE(&inbox->list, message, message, link);
+        message_free(message);
+    }
+}
+
 static void put(void *context, struct message *message)
 {
     struct inbox *inbox = context;
     (void)pthread_mutex_lock(&inbox->lock);
+    if (is_update(message))
+        drop_superseded(inbox, message);
     STAILQ_INSERT_TAIL(&inbox->list, message, link);
     (void)pthread_mutex_unlock(&inbox->lock);
     ev_async_send(inbox->loop, inbox->wake);

@@ -131,11 +131,12 @@ static void on_drain_look(struct ev_loop *loop, struct ev_timer *timer, int reve
 
 static void drain(struct control *control)
 {
-    if (control->phase != PHASE_SERVING) {
+    enum phase before = control->phase;
+    control->phase = PHASE_DRAINING;
+    if (before != PHASE_SERVING) {
         ev_break(control->loop, EVBREAK_ALL); /* not begun yet, or asked a second time */
         return;
     }
-    control->phase = PHASE_DRAINING;
     control->drain_until = ev_now(control->loop) + control->conf->drain_ms / 1000.0;
     log_event(LOG_INFO, "draining", LOG_U64("clients", count_clients(control)),
               LOG_U64("timeout_ms", control->conf->drain_ms));
@@ -442,7 +443,7 @@ int serve_run(const struct conf *conf, serve_ready_fn *ready, void *context)
         ev_run(control.loop, 0);
     }
     atomic_store(&running, NULL);
-    bool has_served = control.phase != PHASE_FILLING || control.n_workers > 0;
+    bool was_asked_to_end = control.phase == PHASE_DRAINING;
     finish(&control);
-    return has_served ? 0 : 1;
+    return was_asked_to_end ? 0 : 1;
 }
