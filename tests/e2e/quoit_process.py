@@ -9,7 +9,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
-from ports import free_port
+from ports import free_port, only_listener
 from waiting import wait_until
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -105,17 +105,35 @@ class Quoit:
         for _ in range(5):
             self.port, self.admin_port = free_port(), free_port()
             self._spawn()
-            if not wait_ready:
+            if not wait_ready or self._comes_up():
                 return
-            if wait_until(lambda: self._is_up() or self.process.poll() is not None, 20,
-                          lambda: f"{self.name} ready\n{self.log()}") and self._is_up():
-                return
-            if "in use" not in self.log():
+            if "in use" not in self.log() and not self._shares_its_port():
                 break
-        self.expected_status = self.process.wait(5)
+            self._give_up()
+        self._give_up()
         raise AssertionError(f"{self.name} did not start:\n{self.log()}")
 
+    def _comes_up(self):
+        wait_until(lambda: self._is_up() or self.process.poll() is not None, 20,
+                   lambda: f"{self.name} ready\n{self.log()}")
+        return self._is_up() and not self._shares_its_port()
+
+    def _is_up(self):
+        """Whether it is ready; and it must be itself that says so, not somebody on its port."""
+        return (self.process.poll() is None and only_listener(self.pid, self.admin_port)
+                and self.admin("/readyz")[0] == 200)
+
+    def _shares_its_port(self):
+        """Another process can have taken the same port meanwhile: SO_REUSEPORT allows it."""
+        return (self.process.poll() is None and "listeners" not in self.configuration
+                and not only_listener(self.pid, self.port))
+
+    def _give_up(self):
+        self.process.terminate()
+        self.expected_status = self.process.wait(20)
+
     def _spawn(self):
+        self.expected_status = 0
         whole = merge(DEFAULTS, {
             "listeners": [{"address": f"127.0.0.1:{self.port}"}],
             "admin": {"address": f"127.0.0.1:{self.admin_port}"},
@@ -127,9 +145,6 @@ class Quoit:
             self.process = subprocess.Popen(
                 [str(BINARY), "serve", "--config", str(path)], stdin=subprocess.DEVNULL,
                 stdout=stderr, stderr=stderr)
-
-    def _is_up(self):
-        return self.process.poll() is None and self.admin("/readyz")[0] == 200
 
     def signal(self, number):
         self.process.send_signal(number)

@@ -28,7 +28,7 @@ ARROWS = {
         "balancer/admin", "balancer/proxy", "balancer/policy", "balancer/pool", "balancer/log",
         "balancer/http", "health", "discovery", "hashring", "conf",
     },
-    "balancer/cli": {"balancer/control", "balancer/log", "conf"},
+    "balancer/cli": {"balancer/control", "balancer/log", "balancer/http", "conf"},
     "balancer": {
         "balancer/cli", "balancer/control", "balancer/admin", "balancer/proxy", "balancer/policy",
         "balancer/pool", "balancer/log", "balancer/http", "health", "discovery", "hashring",
