@@ -108,20 +108,17 @@ void circle_finish(struct ring_table *table)
     table->buckets[n_buckets(table->shift)] = table->n_points;
 }
 
-int circle_from(struct ring *ring, struct points *points)
+int circle_from_sorted(struct ring *ring, const struct points *points)
 {
-    int r = points_sort(points);
-    if (r == 0)
-        r = circle_new(ring, points->n);
-    for (uint32_t i = 0; r == 0 && i < points->n; i++) {
+    int r = circle_new(ring, points->n);
+    if (r < 0)
+        return r;
+    for (uint32_t i = 0; i < points->n; i++) {
         ring->table->hashes[i] = points->items[i].hash;
         ring->table->nodes[i] = points->items[i].node;
     }
-    if (r == 0)
-        circle_finish(ring->table);
-    free(points->items);
-    points->items = NULL;
-    return r;
+    circle_finish(ring->table);
+    return 0;
 }
 
 void circle_fill_shares(struct ring *ring)

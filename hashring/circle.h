@@ -57,8 +57,8 @@ int circle_new(struct ring *ring, uint32_t n_points);
 /* Indexes the points. */
 void circle_finish(struct ring_table *table);
 
-/* The same in one step from points, which it sorts and frees. Returns 0 or -ENOMEM. */
-int circle_from(struct ring *ring, struct points *points);
+/* The same in one step from points that are in order. Returns 0 or -ENOMEM. */
+int circle_from_sorted(struct ring *ring, const struct points *points);
 
 /* Each node's share, where a key belongs to the first point at or after its hash. */
 void circle_fill_shares(struct ring *ring);

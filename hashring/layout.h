@@ -5,6 +5,8 @@
 #ifndef QUOIT_HASHRING_LAYOUT_H
 #define QUOIT_HASHRING_LAYOUT_H
 
+#include <stdbool.h>
+
 #include "hashring/ring.h"
 
 /* How a node is written in the tables of the data path; fits RING_MAX_NODES. */
@@ -19,6 +21,7 @@ struct ring_entry {
     uint64_t weight; /* in units of 2^-16; 0: owns nothing */
     uint32_t index;  /* in the array given to ring_new() */
     uint32_t order;  /* by hash, then id: settles every tie, whatever the order of arrival */
+    uint32_t position;
 };
 
 /* One table a kind; made by its ops, freed as one block. */
@@ -40,10 +43,13 @@ struct ring {
 };
 
 struct ring_ops {
+    bool uses_position; /* of nodes: they must differ, and are part of the digest */
     /* 0 or -EINVAL. */
     int (*check)(const struct ring_options *options);
+    uint64_t (*key_hash)(const struct ring_options *options, const void *key, size_t n);
     /* Both fill table, table_size and shares of a ring whose entries are complete; return 0,
-     * -ENOMEM or -E2BIG. index_now[i] is the index in ring of old's node i, or RING_NONE. */
+     * -ENOMEM or -E2BIG. index_now[i] is the index in ring of old's node i, or RING_NONE. Without
+     * derive a ring is always built. */
     int (*build)(struct ring *ring);
     int (*derive)(struct ring *ring, const struct ring *old, const uint32_t *index_now);
     uint32_t (*pick)(const struct ring_table *table, uint64_t hash);
@@ -53,5 +59,22 @@ struct ring_ops {
 
 extern const struct ring_ops slots_ops;
 extern const struct ring_ops vnodes_ops;
+extern const struct ring_ops nginx_ops;
+extern const struct ring_ops libmemcached_ops;
+extern const struct ring_ops libmemcached_md5_ops;
+extern const struct ring_ops libmemcached_weighted_ops;
+extern const struct ring_ops libmemcached_spy_ops;
+extern const struct ring_ops haproxy_ops;
+extern const struct ring_ops envoy_maglev_ops;
+extern const struct ring_ops envoy_ring_ops;
+extern const struct ring_ops jump_ops;
+
+/* check, option and key_hash of kinds that have none of their own. */
+int ring_check_nothing(const struct ring_options *options);
+uint32_t ring_option_none(const struct ring_options *options);
+uint64_t ring_key_hash_seeded(const struct ring_options *options, const void *key, size_t n);
+
+/* The ring's entries by position; the caller frees the array. NULL when memory is out. */
+const struct ring_entry **ring_by_position(const struct ring *ring);
 
 #endif

@@ -9,15 +9,48 @@
 
 #include "hashring/layout.h"
 
+static const struct ring_ops *const kinds[] = {
+    [RING_SLOTS] = &slots_ops,
+    [RING_VNODES] = &vnodes_ops,
+    [RING_NGINX] = &nginx_ops,
+    [RING_LIBMEMCACHED] = &libmemcached_ops,
+    [RING_LIBMEMCACHED_MD5] = &libmemcached_md5_ops,
+    [RING_LIBMEMCACHED_WEIGHTED] = &libmemcached_weighted_ops,
+    [RING_LIBMEMCACHED_SPY] = &libmemcached_spy_ops,
+    [RING_HAPROXY] = &haproxy_ops,
+    [RING_ENVOY_MAGLEV] = &envoy_maglev_ops,
+    [RING_ENVOY_RING] = &envoy_ring_ops,
+    [RING_JUMP] = &jump_ops,
+};
+
 static const struct ring_ops *ops_for(const struct ring_options *options)
 {
-    switch (options->kind) {
-    case RING_SLOTS:
-        return &slots_ops;
-    case RING_VNODES:
-        return &vnodes_ops;
-    }
-    return NULL;
+    size_t kind = (size_t)options->kind;
+    return kind < sizeof kinds / sizeof(const struct ring_ops *) ? kinds[kind] : NULL;
+}
+
+int ring_check_nothing(const struct ring_options *options)
+{
+    (void)options;
+    return 0;
+}
+
+uint32_t ring_option_none(const struct ring_options *options)
+{
+    (void)options;
+    return 0;
+}
+
+uint64_t ring_key_hash_seeded(const struct ring_options *options, const void *key, size_t n)
+{
+    return ring_hash(options->seed, key, n);
+}
+
+uint64_t ring_key_hash(const struct ring_options *options, const void *key, size_t n)
+{
+    const struct ring_ops *ops = ops_for(options);
+    assert(ops != NULL);
+    return ops->key_hash(options, key, n);
 }
 
 static uint64_t weight_in_units(double weight)
@@ -68,6 +101,7 @@ static void fill_entries(struct ring *ring, const struct ring_node *nodes)
         entry->hash = ring_hash(ring->options.seed, ids, entry->id_len);
         entry->weight = weight_in_units(nodes[i].weight);
         entry->index = i;
+        entry->position = nodes[i].position;
         ring->sorted[i] = entry;
         ring->total_weight += entry->weight;
         ids += entry->id_len;
@@ -86,6 +120,42 @@ static int sort_entries(struct ring *ring)
     return 0;
 }
 
+static int compare_positions(const void *a, const void *b)
+{
+    const struct ring_entry *left = *(const struct ring_entry *const *)a;
+    const struct ring_entry *right = *(const struct ring_entry *const *)b;
+    return (left->position > right->position) - (left->position < right->position);
+}
+
+const struct ring_entry **ring_by_position(const struct ring *ring)
+{
+    size_t size = sizeof(const struct ring_entry *);
+    const struct ring_entry **entries = malloc((ring->n + (size_t)1) * size);
+    if (entries == NULL)
+        return NULL;
+    for (uint32_t i = 0; i < ring->n; i++)
+        entries[i] = &ring->entries[i];
+    qsort(entries, ring->n, size, compare_positions);
+    return entries;
+}
+
+/* -EINVAL when positions count and one comes twice; -ENOMEM. */
+static int check_positions(const struct ring *ring)
+{
+    if (!ring->ops->uses_position)
+        return 0;
+    const struct ring_entry **entries = ring_by_position(ring);
+    if (entries == NULL)
+        return -ENOMEM;
+    int r = 0;
+    for (uint32_t i = 1; i < ring->n; i++) {
+        if (entries[i - 1]->position == entries[i]->position)
+            r = -EINVAL;
+    }
+    free(entries);
+    return r;
+}
+
 static uint8_t *put_u64(uint8_t *at, uint64_t value)
 {
     for (int shift = 56; shift >= 0; shift -= 8)
@@ -95,7 +165,7 @@ static uint8_t *put_u64(uint8_t *at, uint64_t value)
 
 static int fill_digest(struct ring *ring)
 {
-    enum { HEADER_BYTES = 5 * 8, ENTRY_BYTES = 2 * 8 };
+    enum { HEADER_BYTES = 5 * 8, ENTRY_BYTES = 3 * 8 };
     size_t size = HEADER_BYTES + ring->n * (size_t)ENTRY_BYTES + ring->ids_size;
     uint8_t *bytes = malloc(size);
     if (bytes == NULL)
@@ -109,15 +179,17 @@ static int fill_digest(struct ring *ring)
     for (uint32_t i = 0; i < ring->n; i++) {
         const struct ring_entry *entry = ring->sorted[i];
         at = put_u64(at, entry->weight);
+        if (ring->ops->uses_position)
+            at = put_u64(at, entry->position);
         at = put_u64(at, entry->id_len);
         if (entry->id_len > 0)
             memcpy(at, entry->id, entry->id_len);
         at += entry->id_len;
     }
-    assert(at == bytes + size);
+    assert(at <= bytes + size);
 
     XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes, size));
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes, (size_t)(at - bytes)));
     static_assert(sizeof canonical.digest == sizeof ring->digest, "128 bits");
     memcpy(ring->digest, canonical.digest, sizeof ring->digest);
     free(bytes);
@@ -150,6 +222,8 @@ static int ring_prepare(const struct ring_options *options, const struct ring_no
         ring->ids != NULL) {
         fill_entries(ring, nodes);
         r = sort_entries(ring);
+        if (r == 0)
+            r = check_positions(ring);
         if (r == 0)
             r = fill_digest(ring);
     }
@@ -199,6 +273,9 @@ static uint32_t *match_nodes(const struct ring *old, const struct ring *now)
 int ring_derive(const struct ring *old, const struct ring_node *nodes, size_t n,
                 struct ring **ret_ring)
 {
+    if (old->ops->derive == NULL)
+        return ring_new(&old->options, nodes, n, ret_ring);
+
     struct ring *ring;
     int r = ring_prepare(&old->options, nodes, n, &ring);
     if (r < 0)

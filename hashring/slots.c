@@ -541,6 +541,7 @@ static uint32_t slots_walk_next(const struct ring_table *table, struct ring_walk
 
 const struct ring_ops slots_ops = {
     .check = slots_check,
+    .key_hash = ring_key_hash_seeded,
     .build = slots_build,
     .derive = slots_derive,
     .pick = slots_pick,

@@ -153,6 +153,7 @@ static uint32_t vnodes_option(const struct ring_options *options)
 
 const struct ring_ops vnodes_ops = {
     .check = vnodes_check,
+    .key_hash = ring_key_hash_seeded,
     .build = vnodes_build,
     .derive = vnodes_derive,
     .pick = circle_pick,

@@ -53,7 +53,13 @@ static inline void fleet_add(struct fleet *fleet, uint64_t name, double weight)
     assert_true(fleet->n < FLEET_MAX);
     char *id = fleet->ids[fleet->n];
     int len = snprintf(id, FLEET_ID_BYTES, "10.0.%llu:8080", (unsigned long long)name);
-    fleet->nodes[fleet->n++] = (struct ring_node){id, (size_t)len, weight};
+    fleet->nodes[fleet->n] = (struct ring_node){
+        .id = id,
+        .id_len = (size_t)len,
+        .weight = weight,
+        .position = (uint32_t)fleet->n,
+    };
+    fleet->n++;
 }
 
 /* n nodes of weight 1 named 0 to n-1. */

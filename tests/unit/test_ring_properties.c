@@ -393,7 +393,7 @@ static void test_bad_options_and_nodes_are_refused(void **state)
         {.kind = RING_SLOTS, .slots = 1u << 23},
         {.kind = RING_VNODES, .points = 0},
         {.kind = RING_VNODES, .points = 65537},
-        {.kind = (enum ring_kind)7, .slots = 4096, .points = 1},
+        {.kind = (enum ring_kind)99, .slots = 4096, .points = 1},
     };
     struct fleet *fleet = fleet_equal(3, 1);
     struct ring *ring = NULL;
@@ -478,7 +478,7 @@ static void test_ids_may_be_any_bytes(void **state)
     (void)state;
     static const char bytes[] = "a\0b\0c";
     struct ring_node nodes[] = {
-        {bytes, 1, 1}, {bytes, 2, 1}, {bytes, 3, 1}, {bytes, 5, 1}, {NULL, 0, 1}};
+        {bytes, 1, 1, 0}, {bytes, 2, 1, 1}, {bytes, 3, 1, 2}, {bytes, 5, 1, 3}, {NULL, 0, 1, 4}};
     for (size_t k = 0; k < COUNT(kinds); k++) {
         struct ring *ring;
         assert_int_equal(ring_new(&kinds[k], nodes, COUNT(nodes), &ring), 0);

@@ -49,18 +49,18 @@ static double extremes(size_t i)
 }
 
 static const struct scenario scenarios[] = {
-    {"slots_equal1", {RING_SLOTS, 1u << 10, 0, 0}, 1, equal},
-    {"slots_equal3", {RING_SLOTS, 1u << 10, 0, 0}, 3, equal},
-    {"slots_equal10", {RING_SLOTS, 1u << 16, 0, 0}, 10, equal},
-    {"slots_equal300", {RING_SLOTS, 1u << 14, 0, 0}, 300, equal},
-    {"slots_ten", {RING_SLOTS, 1u << 12, 0, 0}, 20, ones_to_ten},
-    {"slots_fractions", {RING_SLOTS, 1u << 17, 0, 99}, 17, fractions},
-    {"slots_extremes", {RING_SLOTS, 1u << 11, 0, UINT64_MAX}, 12, extremes},
-    {"slots_largest", {RING_SLOTS, 1u << 22, 0, 5}, 4, ones_to_ten},
-    {"vnodes_equal1", {RING_VNODES, 0, 1, 0}, 1, equal},
-    {"vnodes_equal3", {RING_VNODES, 0, 160, 0}, 3, equal},
-    {"vnodes_equal300", {RING_VNODES, 0, 40, 7}, 300, equal},
-    {"vnodes_fractions", {RING_VNODES, 0, 100, 99}, 17, fractions},
+    {"slots_equal1", {.kind = RING_SLOTS, .slots = 1u << 10}, 1, equal},
+    {"slots_equal3", {.kind = RING_SLOTS, .slots = 1u << 10}, 3, equal},
+    {"slots_equal10", {.kind = RING_SLOTS, .slots = 1u << 16}, 10, equal},
+    {"slots_equal300", {.kind = RING_SLOTS, .slots = 1u << 14}, 300, equal},
+    {"slots_ten", {.kind = RING_SLOTS, .slots = 1u << 12}, 20, ones_to_ten},
+    {"slots_fractions", {.kind = RING_SLOTS, .slots = 1u << 17, .seed = 99}, 17, fractions},
+    {"slots_extremes", {.kind = RING_SLOTS, .slots = 1u << 11, .seed = UINT64_MAX}, 12, extremes},
+    {"slots_largest", {.kind = RING_SLOTS, .slots = 1u << 22, .seed = 5}, 4, ones_to_ten},
+    {"vnodes_equal1", {.kind = RING_VNODES, .points = 1}, 1, equal},
+    {"vnodes_equal3", {.kind = RING_VNODES, .points = 160}, 3, equal},
+    {"vnodes_equal300", {.kind = RING_VNODES, .points = 40, .seed = 7}, 300, equal},
+    {"vnodes_fractions", {.kind = RING_VNODES, .points = 100, .seed = 99}, 17, fractions},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])

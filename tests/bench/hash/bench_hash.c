@@ -48,7 +48,8 @@ static struct fleet fleet_new(size_t n)
     for (size_t i = 0; i < n; i++) {
         int len =
             snprintf(fleet.ids[i], ID_BYTES, "10.%zu.%zu.%zu:8080", i >> 16, i >> 8 & 255, i & 255);
-        fleet.nodes[i] = (struct ring_node){fleet.ids[i], (size_t)len, 1};
+        fleet.nodes[i] = (struct ring_node){
+            .id = fleet.ids[i], .id_len = (size_t)len, .weight = 1, .position = (uint32_t)i};
     }
     return fleet;
 }
