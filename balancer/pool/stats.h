@@ -26,12 +26,11 @@ static inline uint64_t counter_get(const counter *c)
 }
 
 /* Upper bounds of the latency buckets in microseconds; one more bucket takes the rest. */
+/* clang-format off */
 #define LATENCY_BOUNDS_US(X)                                                                       \
-    X(100)                                                                                         \
-    X(250)                                                                                         \
-    X(500)                                                                                         \
-    X(1000) X(2500) X(5000) X(10000) X(25000) X(50000) X(100000) X(250000) X(500000) X(1000000)    \
-        X(2500000) X(5000000) X(10000000)
+    X(100) X(250) X(500) X(1000) X(2500) X(5000) X(10000) X(25000) X(50000) X(100000) X(250000)    \
+    X(500000) X(1000000) X(2500000) X(5000000) X(10000000)
+/* clang-format on */
 enum {
 #define X(us) LATENCY_BUCKET_##us,
     LATENCY_BOUNDS_US(X)

@@ -110,19 +110,32 @@ static bool has_suffix(const char *p, const char *suffix)
     return n >= k && strcmp(p + n - k, suffix) == 0;
 }
 
+/* Takes prefix, then a word that ends with end; returns what follows it. */
+static const char *take_word(const char *p, const char *prefix, char end, char *word, size_t size)
+{
+    assert_true(has_prefix(p, prefix));
+    p += strlen(prefix);
+    const char *stop = strpbrk(p, " \n");
+    assert_non_null(stop);
+    assert_int_equal(*stop, end);
+    size_t n = (size_t)(stop - p);
+    assert_in_range(n, 1, size - 1);
+    memcpy(word, p, n);
+    word[n] = '\0';
+    return stop + 1;
+}
+
 /* HELP, TYPE and all samples of one metric. */
 static const char *parse_metric(const char *p)
 {
-    char metric[80], type[16];
-    int used = 0;
-    assert_int_equal(sscanf(p, "# HELP %79s %*[^\n]%n", metric, &used), 1);
-    assert_int_equal(p[used], '\n');
-    p += used + 1;
-    char again[80];
-    assert_int_equal(sscanf(p, "# TYPE %79s %15s%n", again, type, &used), 2);
+    char metric[80], again[80], type[16];
+    p = take_word(p, "# HELP ", ' ', metric, sizeof metric);
+    assert_true(*p != '\n');
+    p = strchr(p, '\n');
+    assert_non_null(p);
+    p = take_word(p + 1, "# TYPE ", ' ', again, sizeof again);
     assert_string_equal(again, metric);
-    assert_int_equal(p[used], '\n');
-    p += used + 1;
+    p = take_word(p, "", '\n', type, sizeof type);
     assert_true(has_prefix(metric, "quoit_"));
     assert_true(strcmp(type, "counter") == 0 || strcmp(type, "gauge") == 0 ||
                 strcmp(type, "histogram") == 0);
