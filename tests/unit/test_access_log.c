@@ -357,7 +357,7 @@ static void test_a_full_disk_loses_lines_that_are_counted_and_told_once(void **s
     for (unsigned i = 0; i < 5; i++) {
         add(log, 0, i);
         add(log, 1, i);
-        counted = counted && wait_for_lost(log, (i + 1) * 2);
+        counted = counted && wait_for_lost(log, (i + UINT64_C(1)) * 2);
     }
     access_log_stop(log);
     quiet_end(saved);

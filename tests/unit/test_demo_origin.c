@@ -142,7 +142,7 @@ static void test_more_connections_than_it_takes_wait(void **state)
 
 static void test_a_port_that_is_taken_is_found(void **state)
 {
-    uint16_t port;
+    uint16_t port = 0;
     assert_int_equal(loopback_probe(demo_origin_port(*state), &port), -EADDRINUSE);
     assert_int_equal(loopback_probe(0, &port), 0);
     assert_int_not_equal(port, 0);

@@ -206,6 +206,8 @@ static void publish(struct pool *pool, uint64_t number, struct endpoint *const *
 static int make_world(void **state)
 {
     struct world *world = calloc(1, sizeof *world);
+    assert_non_null(world);
+    *state = world; /* whatever fails below, the teardown frees it */
     world->confs[0].name = (char *)"images";
     world->confs[1].name = (char *)"odd\"\\\nname";
     world->confs[1].service.name = (char *)"api";

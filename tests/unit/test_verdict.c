@@ -16,7 +16,8 @@ static const char *feed(struct verdict *verdict, const char *results)
     size_t n = 0;
     for (; results[n] != '\0'; n++) {
         bool changed = verdict_take(verdict, results[n] == '+');
-        verdicts[n] = verdict->up ? (changed ? 'U' : 'u') : (changed ? 'D' : 'd');
+        const char *words = verdict->up ? "uU" : "dD";
+        verdicts[n] = words[changed];
     }
     verdicts[n] = '\0';
     return verdicts;
