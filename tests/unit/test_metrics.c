@@ -223,7 +223,6 @@ static int make_world(void **state)
                                             .start_time_s = 1795205280,
                                             .now_us = 90000000,
                                             .log_lost = 3};
-    *state = world;
     return 0;
 }
 
