@@ -176,6 +176,40 @@ static void report_endpoint(struct checker *checker, void *context, size_t first
                 "found the address of endpoint %zu again", first);
 }
 
+enum { ID_SIZE = 264 }; /* the longest "host:port" */
+
+/* The endpoint's identity, whether the operator gave it or not. */
+static const char *endpoint_id(const struct conf_endpoint *endpoint, char room[ID_SIZE])
+{
+    if (endpoint->id != NULL)
+        return endpoint->id;
+    const char *host = endpoint->host != NULL ? endpoint->host : "";
+    bool has_colon = strchr(host, ':') != NULL;
+    snprintf(room, ID_SIZE, has_colon ? "[%s]:%u" : "%s:%u", host, (unsigned)endpoint->port);
+    return room;
+}
+
+static int compare_ids(const void *left, const void *right)
+{
+    char a[ID_SIZE];
+    char b[ID_SIZE];
+    return strcmp(endpoint_id(left, a), endpoint_id(right, b));
+}
+
+static void report_id(struct checker *checker, void *context, size_t first, size_t again)
+{
+    const struct pool_node *in = context;
+    const struct conf_endpoint *endpoints = in->pool->endpoints;
+    char suffix[64];
+    /* Of two without one the address is the same, which is an error already. */
+    if (endpoints[first].id == NULL && endpoints[again].id == NULL)
+        return;
+    const struct conf_node *node = conf_node_at(conf_node_get(in->node, "endpoints"), again);
+    snprintf(suffix, sizeof(suffix), ".endpoints.%zu", again);
+    report_pool(checker, in->pool, place_of(checker, node, "id"), suffix,
+                "found the id of endpoint %zu again", first);
+}
+
 static void check_pool(struct checker *checker, struct conf_pool *pool,
                        const struct conf_node *node)
 {
@@ -191,6 +225,8 @@ static void check_pool(struct checker *checker, struct conf_pool *pool,
     struct pool_node context = {.pool = pool, .node = node};
     find_repeated(checker, pool->endpoints, pool->n_endpoints, sizeof(*pool->endpoints),
                   compare_endpoints, report_endpoint, &context);
+    find_repeated(checker, pool->endpoints, pool->n_endpoints, sizeof(*pool->endpoints),
+                  compare_ids, report_id, &context);
 }
 
 static void check_pools(struct checker *checker)

@@ -21,6 +21,32 @@ enum conf_algorithm {
     CONF_ALGORITHM_ROUND_ROBIN,    /* smooth, weighted */
     CONF_ALGORITHM_LEAST_REQUESTS, /* fewest in flight per weight */
     CONF_ALGORITHM_RANDOM_TWO,     /* the better of two random choices */
+    /* Key for key as another program does it. */
+    CONF_ALGORITHM_NGINX,
+    CONF_ALGORITHM_LIBMEMCACHED,
+    CONF_ALGORITHM_LIBMEMCACHED_MD5,
+    CONF_ALGORITHM_LIBMEMCACHED_WEIGHTED,
+    CONF_ALGORITHM_LIBMEMCACHED_SPY,
+    CONF_ALGORITHM_HAPROXY,
+    CONF_ALGORITHM_ENVOY_MAGLEV,
+    CONF_ALGORITHM_ENVOY_RING,
+    CONF_ALGORITHM_JUMP,
+};
+
+/* How HAProxy hashes keys. */
+enum conf_haproxy_hash {
+    CONF_HAPROXY_SDBM,
+    CONF_HAPROXY_DJB2,
+    CONF_HAPROXY_WT6,
+    CONF_HAPROXY_CRC32,
+};
+
+/* What shapes the algorithms of other programs; each is read by the one it is named for. */
+struct conf_compat {
+    enum conf_haproxy_hash haproxy_hash;
+    bool haproxy_avalanche;
+    uint32_t table_size; /* envoy_maglev: a prime */
+    uint32_t min_ring;   /* envoy_ring */
 };
 
 enum conf_key_source {
@@ -47,6 +73,7 @@ enum conf_identity {
 
 struct conf_endpoint {
     char *host; /* a numeric IPv4 or IPv6 address (no brackets), or a name resolved at start */
+    char *id;   /* its identity in the pool and its ring; NULL: "host:port" */
     uint16_t port;
     double weight; /* 0 drains; default 1 */
 };
@@ -103,9 +130,10 @@ struct conf_pool {
     struct conf_key key_fallback; /* used when the request lacks the key */
     uint32_t slots;               /* slot table size, a power of two, 2^10 to 2^22 */
     uint32_t points;              /* virtual nodes per unit of weight */
-    uint64_t seed;                /* of the hash; the same in the whole fleet */
-    uint32_t retries;             /* further attempts after the first */
-    uint32_t max_idle;            /* idle upstream connections per endpoint and worker */
+    struct conf_compat compat;
+    uint64_t seed;     /* of the hash; the same in the whole fleet */
+    uint32_t retries;  /* further attempts after the first */
+    uint32_t max_idle; /* idle upstream connections per endpoint and worker */
     struct conf_pool_timeouts timeouts;
     struct conf_check check;
 };

@@ -26,6 +26,22 @@ static const char *const algorithms[] = {
     [CONF_ALGORITHM_ROUND_ROBIN] = "round_robin",
     [CONF_ALGORITHM_LEAST_REQUESTS] = "least_requests",
     [CONF_ALGORITHM_RANDOM_TWO] = "random_two",
+    [CONF_ALGORITHM_NGINX] = "nginx",
+    [CONF_ALGORITHM_LIBMEMCACHED] = "libmemcached",
+    [CONF_ALGORITHM_LIBMEMCACHED_MD5] = "libmemcached_md5",
+    [CONF_ALGORITHM_LIBMEMCACHED_WEIGHTED] = "libmemcached_weighted",
+    [CONF_ALGORITHM_LIBMEMCACHED_SPY] = "libmemcached_spy",
+    [CONF_ALGORITHM_HAPROXY] = "haproxy",
+    [CONF_ALGORITHM_ENVOY_MAGLEV] = "envoy_maglev",
+    [CONF_ALGORITHM_ENVOY_RING] = "envoy_ring",
+    [CONF_ALGORITHM_JUMP] = "jump",
+    NULL,
+};
+static const char *const haproxy_hashes[] = {
+    [CONF_HAPROXY_SDBM] = "sdbm",
+    [CONF_HAPROXY_DJB2] = "djb2",
+    [CONF_HAPROXY_WT6] = "wt6",
+    [CONF_HAPROXY_CRC32] = "crc32",
     NULL,
 };
 static const char *const identities[] = {
@@ -316,6 +332,14 @@ const struct conf_option conf_options[] = {
      AT(conf_endpoint, host),
      .is_required = true,
      .meaning = "Where the endpoint listens. A name is resolved once, at the start."},
+    {.key = "pools.NAME.endpoints.N.id",
+     .type = &conf_type_text,
+     AT(conf_endpoint, id),
+     .meaning =
+         "Its name in the hash and in the pool, instead of its address and port: what another "
+         "program's configuration calls it when keys shall stay where that program put them, "
+         "such as `backend.example.com` or `unix:/run/a.sock` for nginx, or a name that "
+         "outlives its address."},
     {.key = "pools.NAME.endpoints.N.weight",
      .type = &conf_type_decimal,
      AT(conf_endpoint, weight),
@@ -362,7 +386,9 @@ const struct conf_option conf_options[] = {
                 "moves only the keys it must: `hash` by a table of slots, `ring` by virtual nodes "
                 "on a circle. `round_robin` takes turns by weight, `least_requests` takes the "
                 "endpoint with the fewest requests in progress for its weight, `random_two` the "
-                "better of two random ones."},
+                "better of two random ones. The others hash as the programs they are named for, "
+                "key for key, so that caches stay warm when balancing moves here; see "
+                "[hashing.md](hashing.md)."},
     {.key = "pools.NAME.hash_key",
      .type = &conf_type_key,
      AT(conf_pool, key),
@@ -397,13 +423,40 @@ const struct conf_option conf_options[] = {
      RANGE(1, 65536),
      .fallback = "160",
      .meaning = "Virtual nodes of `ring` for an endpoint of weight 1."},
+    {.key = "pools.NAME.haproxy_hash",
+     .type = &conf_type_word,
+     AT(conf_pool, compat.haproxy_hash),
+     .words = haproxy_hashes,
+     .fallback = "sdbm",
+     .meaning = "How `haproxy` hashes keys: the function of HAProxy's `hash-type consistent`."},
+    {.key = "pools.NAME.haproxy_avalanche",
+     .type = &conf_type_bool,
+     AT(conf_pool, compat.haproxy_avalanche),
+     .fallback = "true",
+     .meaning = "Whether `haproxy` mixes the hash of a key once more. HAProxy does for `hash-type "
+                "consistent` alone and where `avalanche` stands behind the function, and does not "
+                "for a function alone."},
+    {.key = "pools.NAME.table_size",
+     .type = &conf_type_prime,
+     AT(conf_pool, compat.table_size),
+     RANGE(2, 5000011),
+     .fallback = "65537",
+     .meaning = "Size of the table of `envoy_maglev`: Envoy's `table_size`."},
+    {.key = "pools.NAME.min_ring",
+     .type = &conf_type_number,
+     AT(conf_pool, compat.min_ring),
+     RANGE(1, 8388608),
+     .fallback = "1024",
+     .meaning = "Least number of points of `envoy_ring`, all endpoints together: Envoy's "
+                "`minimum_ring_size`."},
     {.key = "pools.NAME.seed",
      .type = &conf_type_number,
      AT(conf_pool, seed),
      RANGE(0, UINT64_MAX),
      .fallback = "0",
-     .meaning = "Mixed into every hash. Balancers that shall agree on who owns a key need the same "
-                "one."},
+     .meaning =
+         "Mixed into every hash of `hash` and `ring`. Balancers that shall agree on who owns "
+         "a key need the same one."},
     {.key = "pools.NAME.retries",
      .type = &conf_type_number,
      AT(conf_pool, retries),

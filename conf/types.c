@@ -81,6 +81,33 @@ static void describe_power(const struct conf_option *option, FILE *out)
 
 const struct conf_type conf_type_power = {CONF_SHAPE_VALUE, parse_power, describe_power};
 
+static bool is_prime(uint64_t n)
+{
+    for (uint64_t divisor = 2; divisor * divisor <= n; divisor++) {
+        if (n % divisor == 0)
+            return false;
+    }
+    return n >= 2;
+}
+
+static int parse_prime(const struct conf_option *option, const char *text, void *field,
+                       struct conf_arena *arena)
+{
+    (void)arena;
+    uint64_t value;
+    /* The range first: it bounds the division. */
+    if (conf_parse_number(text, &value) != 0 || value > option->max || !is_prime(value))
+        return -EINVAL;
+    return store_in_range(option, field, value);
+}
+
+static void describe_prime(const struct conf_option *option, FILE *out)
+{
+    fprintf(out, "a prime number from %" PRIu64 " to %" PRIu64, option->min, option->max);
+}
+
+const struct conf_type conf_type_prime = {CONF_SHAPE_VALUE, parse_prime, describe_prime};
+
 /* The processors that this process may run on. */
 static uint64_t usable_processors(void)
 {

@@ -170,7 +170,7 @@ static const struct cli_flag flags[] = {
     {"backend", "HOST:PORT[,weight=W]", "a static endpoint; repeatable", take_backend},
     {"service", "NAME", "take the endpoints from this Consul service", take_service},
     {"consul", "URL", "the Consul agent; repeatable (http://127.0.0.1:8500)", take_consul},
-    {"algorithm", "NAME", "hash, ring, round_robin, least_requests, random_two (hash)",
+    {"algorithm", "NAME", "hash, ring, round_robin, least_requests, random_two, … (hash)",
      take_algorithm},
     {"hash-key", "KEY", "path, uri, query:NAME, header:NAME, cookie:NAME, client (path)",
      take_hash_key},

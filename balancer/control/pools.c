@@ -14,7 +14,10 @@
 struct tracked {
     struct endpoint *endpoint; /* a reference */
     double weight;
+    size_t position; /* among static endpoints; BEHIND_STATICS for discovered ones */
 };
+
+#define BEHIND_STATICS SIZE_MAX
 
 struct tracked_list {
     struct tracked *items; /* sorted by endpoint id */
@@ -41,6 +44,7 @@ struct wanted {
     const char *id, *host;
     uint16_t port;
     double weight;
+    size_t position;
     enum endpoint_source source;
     bool is_static;
 };
@@ -165,7 +169,8 @@ static void merge_one(struct pools *pools, struct managed *managed, const struct
     struct endpoint *endpoint;
     if (old != NULL && is_same(old, wanted)) {
         endpoint = endpoint_ref(old->endpoint);
-        change->members |= old->weight < wanted->weight || old->weight > wanted->weight;
+        change->members |= old->weight < wanted->weight || old->weight > wanted->weight ||
+                           old->position != wanted->position;
         change->states |= set_source(managed, endpoint, wanted->source);
     } else {
         endpoint = make_endpoint(pools, managed, wanted);
@@ -174,7 +179,8 @@ static void merge_one(struct pools *pools, struct managed *managed, const struct
         atomic_store(&endpoint->source, (uint8_t)wanted->source);
         change->members = true;
     }
-    next->items[next->n++] = (struct tracked){.endpoint = endpoint, .weight = wanted->weight};
+    next->items[next->n++] = (struct tracked){
+        .endpoint = endpoint, .weight = wanted->weight, .position = wanted->position};
 }
 
 static void replace(struct pools *pools, struct managed *managed, struct tracked_list next,
@@ -194,15 +200,40 @@ static void replace(struct pools *pools, struct managed *managed, struct tracked
     free(old.items);
 }
 
+static int by_position(const void *a, const void *b)
+{
+    const struct tracked *x = a, *y = b;
+    if (x->position != y->position)
+        return x->position < y->position ? -1 : 1;
+    return strcmp(x->endpoint->id, y->endpoint->id);
+}
+
+/* In the order that numbers them in rings: static endpoints as configured, then the discovered ones
+ * by identity. The caller frees the array; NULL when memory is out. */
+static struct member *members_in_order(const struct tracked_list *list)
+{
+    struct tracked *ordered = calloc(list->n + 1, sizeof *ordered);
+    struct member *members = calloc(list->n + 1, sizeof *members);
+    if (ordered == NULL || members == NULL) {
+        free(ordered);
+        free(members);
+        return NULL;
+    }
+    for (size_t i = 0; i < list->n; i++)
+        ordered[i] = list->items[i];
+    qsort(ordered, list->n, sizeof *ordered, by_position);
+    for (size_t i = 0; i < list->n; i++)
+        members[i] = (struct member){.endpoint = ordered[i].endpoint, .weight = ordered[i].weight};
+    free(ordered);
+    return members;
+}
+
 static int publish(struct managed *managed)
 {
     const struct tracked_list *list = &managed->tracked;
-    struct member *members = calloc(list->n + 1, sizeof *members);
+    struct member *members = members_in_order(list);
     if (members == NULL)
         return -ENOMEM;
-    for (size_t i = 0; i < list->n; i++)
-        members[i] =
-            (struct member){.endpoint = list->items[i].endpoint, .weight = list->items[i].weight};
     struct snapshot *previous = pool_acquire(managed->pool), *snapshot;
     int rc = snapshot_build(managed->conf, members, list->n, previous, &snapshot);
     free(members);
@@ -274,6 +305,8 @@ static char *instance_id(const struct managed *managed, const struct instance *i
 
 static char *static_id(const struct conf_endpoint *endpoint)
 {
+    if (endpoint->id != NULL)
+        return strdup(endpoint->id);
     char *id = malloc(ADDRESS_TEXT_SIZE);
     if (id != NULL)
         address_text(endpoint->host, endpoint->port, id);
@@ -293,6 +326,7 @@ static size_t want_statics(const struct managed *managed, struct wanted *wanted,
                                     .host = e->host,
                                     .port = e->port,
                                     .weight = e->weight,
+                                    .position = i,
                                     .source = ENDPOINT_SOURCE_UP,
                                     .is_static = true};
         n++;
@@ -313,6 +347,7 @@ static size_t want_instances(const struct managed *managed, const struct instanc
                                     .host = instance->host,
                                     .port = instance->port,
                                     .weight = instance->weight,
+                                    .position = BEHIND_STATICS,
                                     .source = source_of(managed, instance->status)};
         n++;
     }

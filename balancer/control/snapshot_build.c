@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "balancer/pool/ring_choice.h"
+
 static int compare_members(const void *a, const void *b)
 {
     const struct member *left = a;
@@ -20,44 +22,41 @@ static bool has_twins(const struct snapshot *snapshot)
     return false;
 }
 
-static bool uses_ring(const struct conf_pool *conf)
+static int id_to_member(const void *id, const void *member)
 {
-    return conf->algorithm == CONF_ALGORITHM_HASH || conf->algorithm == CONF_ALGORITHM_RING;
+    return strcmp(id, ((const struct member *)member)->endpoint->id);
 }
 
-static struct ring_options ring_options_for(const struct conf_pool *conf)
+/* The nodes are the snapshot's members; their positions are those of the endpoints in members. */
+static void fill_nodes(const struct snapshot *snapshot, const struct member *members,
+                       struct ring_node *nodes)
 {
-    return (struct ring_options){
-        .kind = conf->algorithm == CONF_ALGORITHM_RING ? RING_VNODES : RING_SLOTS,
-        .slots = conf->slots,
-        .points = conf->points,
-        .seed = conf->seed,
-    };
-}
-
-static bool same_options(const struct ring_options *a, const struct ring_options *b)
-{
-    return a->kind == b->kind && a->slots == b->slots && a->points == b->points &&
-           a->seed == b->seed;
-}
-
-static int make_ring(struct snapshot *snapshot, const struct snapshot *previous)
-{
-    struct ring_node *nodes = calloc(snapshot->n + (size_t)1, sizeof nodes[0]);
-    if (nodes == NULL)
-        return -ENOMEM;
     for (uint32_t i = 0; i < snapshot->n; i++) {
         const struct member *member = &snapshot->members[i];
         nodes[i] = (struct ring_node){.id = member->endpoint->id,
                                       .id_len = strlen(member->endpoint->id),
                                       .weight = member->weight};
     }
+    for (uint32_t position = 0; position < snapshot->n; position++) {
+        const struct member *member =
+            bsearch(members[position].endpoint->id, snapshot->members, snapshot->n,
+                    sizeof snapshot->members[0], id_to_member);
+        nodes[member - snapshot->members].position = position;
+    }
+}
 
-    struct ring_options options = ring_options_for(snapshot->conf);
+static int make_ring(struct snapshot *snapshot, const struct member *members,
+                     const struct ring_options *options, const struct snapshot *previous)
+{
+    struct ring_node *nodes = calloc(snapshot->n + (size_t)1, sizeof nodes[0]);
+    if (nodes == NULL)
+        return -ENOMEM;
+
+    fill_nodes(snapshot, members, nodes);
     const struct ring *old = previous != NULL ? previous->ring : NULL;
-    int r = old != NULL && same_options(ring_options_of(old), &options)
+    int r = old != NULL && ring_choice_is_same(ring_options_of(old), options)
                 ? ring_derive(old, nodes, snapshot->n, &snapshot->ring)
-                : ring_new(&options, nodes, snapshot->n, &snapshot->ring);
+                : ring_new(options, nodes, snapshot->n, &snapshot->ring);
     free(nodes);
     return r;
 }
@@ -80,8 +79,9 @@ int snapshot_build(const struct conf_pool *conf, const struct member *members, s
         qsort(snapshot->members, n, sizeof snapshot->members[0], compare_members);
 
     int r = has_twins(snapshot) ? -EINVAL : 0;
-    if (r == 0 && uses_ring(conf))
-        r = make_ring(snapshot, previous);
+    struct ring_options options;
+    if (r == 0 && ring_choice(conf, &options))
+        r = make_ring(snapshot, members, &options, previous);
     if (r < 0) {
         snapshot_unref(snapshot);
         return r;

@@ -12,8 +12,9 @@
 #include "balancer/pool/snapshot.h"
 
 /*
- * Makes the snapshot that follows previous (NULL: none) from members[0..n-1] in any order, taking
- * references of its own to their endpoints. Writes *ret and returns 0; the one reference is the
+ * Makes the snapshot that follows previous (NULL: none) from members[0..n-1], taking references of
+ * its own to their endpoints. Their order is the configured one; it counts only in the rings of
+ * algorithms that number their servers. Writes *ret and returns 0; the one reference is the
  * caller's, to be given to pool_publish(). -EINVAL: two endpoints with one id, or more of them than
  * a ring holds; -E2BIG: the weights ask for more virtual nodes than a ring holds; -ENOMEM.
  *

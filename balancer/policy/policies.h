@@ -9,6 +9,15 @@
 
 extern const struct policy_ops policy_hash;
 extern const struct policy_ops policy_ring;
+extern const struct policy_ops policy_nginx;
+extern const struct policy_ops policy_libmemcached;
+extern const struct policy_ops policy_libmemcached_md5;
+extern const struct policy_ops policy_libmemcached_weighted;
+extern const struct policy_ops policy_libmemcached_spy;
+extern const struct policy_ops policy_haproxy;
+extern const struct policy_ops policy_envoy_maglev;
+extern const struct policy_ops policy_envoy_ring;
+extern const struct policy_ops policy_jump;
 extern const struct policy_ops policy_round_robin;
 extern const struct policy_ops policy_least_requests;
 extern const struct policy_ops policy_random_two;

@@ -12,6 +12,15 @@ static const struct policy_ops *const policies[] = {
     [CONF_ALGORITHM_ROUND_ROBIN] = &policy_round_robin,
     [CONF_ALGORITHM_LEAST_REQUESTS] = &policy_least_requests,
     [CONF_ALGORITHM_RANDOM_TWO] = &policy_random_two,
+    [CONF_ALGORITHM_NGINX] = &policy_nginx,
+    [CONF_ALGORITHM_LIBMEMCACHED] = &policy_libmemcached,
+    [CONF_ALGORITHM_LIBMEMCACHED_MD5] = &policy_libmemcached_md5,
+    [CONF_ALGORITHM_LIBMEMCACHED_WEIGHTED] = &policy_libmemcached_weighted,
+    [CONF_ALGORITHM_LIBMEMCACHED_SPY] = &policy_libmemcached_spy,
+    [CONF_ALGORITHM_HAPROXY] = &policy_haproxy,
+    [CONF_ALGORITHM_ENVOY_MAGLEV] = &policy_envoy_maglev,
+    [CONF_ALGORITHM_ENVOY_RING] = &policy_envoy_ring,
+    [CONF_ALGORITHM_JUMP] = &policy_jump,
 };
 
 const struct policy_ops *policy_for(enum conf_algorithm algorithm)

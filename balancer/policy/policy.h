@@ -20,7 +20,7 @@
 struct pick {
     const struct snapshot *snapshot;
     struct policy_state *state; /* of this worker and snapshot; NULL if the policy has none */
-    uint64_t hash;              /* ring_hash() of the key; meaningless without has_key */
+    uint64_t hash;              /* ring_key_hash() of the key; meaningless without has_key */
     bool has_key;
     uint64_t random;               /* fresh random bits */
     struct endpoint *const *tried; /* endpoints that failed this request, by pointer */

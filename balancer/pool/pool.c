@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "balancer/pool/ring_choice.h"
+
 static struct pool_local *locals_new(uint32_t n)
 {
     size_t size = (n > 0 ? n : 1) * sizeof(struct pool_local);
@@ -18,6 +20,7 @@ int pool_init(struct pool *pool, const struct conf_pool *conf, uint32_t n_worker
 {
     memset(pool, 0, sizeof *pool);
     pool->conf = conf;
+    (void)ring_choice(conf, &pool->ring_options);
     pool->n_locals = n_workers;
     pool->locals = locals_new(n_workers);
     pool->current = snapshot_new(conf, 0);

@@ -30,6 +30,7 @@ struct pool_local {
 
 struct pool {
     const struct conf_pool *conf;
+    struct ring_options ring_options; /* all zero without a ring */
     pthread_rwlock_t lock;
     struct snapshot *current; /* under lock; never NULL once the pool is made */
     _Atomic uint64_t generation;

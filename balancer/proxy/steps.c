@@ -20,7 +20,7 @@ static void find_key(struct request *r)
                  key_extract(&pool->key_fallback, &r->head, r->message, client, &r->key);
     if (!r->has_key)
         return;
-    r->hash = ring_hash(pool->seed, r->key.p, r->key.n);
+    r->hash = ring_key_hash(&r->view->pool->ring_options, r->key.p, r->key.n);
     bool is_in_head = r->key.p >= r->message && r->key.p < r->message + r->head.head_n;
     r->key_at = is_in_head ? (uint32_t)(r->key.p - r->message) : UINT32_MAX;
 }

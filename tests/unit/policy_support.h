@@ -29,7 +29,12 @@ struct bench {
 static inline struct conf_pool bench_conf(enum conf_algorithm algorithm)
 {
     return (struct conf_pool){
-        .name = (char *)"bench", .algorithm = algorithm, .slots = 1u << 14, .points = 100};
+        .name = (char *)"bench",
+        .algorithm = algorithm,
+        .slots = 1u << 14,
+        .points = 100,
+        .compat = {.table_size = 65537, .min_ring = 1024},
+    };
 }
 
 /* "e0007": sorted as numbered. */

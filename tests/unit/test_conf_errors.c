@@ -101,6 +101,17 @@ static void test_wrong_numbers(void **state)
                                         "number from 0 to 15\n");
     assert_error_in_pool("slots: 1000", "f:5:12: pools.a.slots: found \"1000\", expected a power "
                                         "of two from 1024 to 4194304\n");
+    static const char *const not_primes[] = {"65536", "1", "5000021", "18446744073709551557"};
+    for (size_t i = 0; i < 4; i++) {
+        char option[64];
+        char error[128];
+        snprintf(option, sizeof option, "table_size: %s", not_primes[i]);
+        snprintf(error, sizeof error,
+                 "f:5:17: pools.a.table_size: found \"%s\", expected a prime number from 2 to "
+                 "5000011\n",
+                 not_primes[i]);
+        assert_error_in_pool(option, error);
+    }
     assert_error_in_pool("endpoints: [{ address: 'h:1', weight: -2 }]",
                          "f:5:43: pools.a.endpoints.0.weight: found \"-2\", expected a number from "
                          "0 to 65536\n");
@@ -321,6 +332,13 @@ static void test_nothing_may_be_there_twice(void **state)
                   "f:2:8: admin.address: found the address of listeners.2 again\n");
     assert_error_in_pool("endpoints: [A:1, b:1, { address: a:1 }, a:2]",
                          "f:5:38: pools.a.endpoints.2: found the address of endpoint 0 again\n");
+    assert_error_in_pool(
+        "endpoints: [{ address: 'a:1', id: x }, { address: 'a:2', id: x }, { address: 'a:3' }]",
+        "f:5:66: pools.a.endpoints.1: found the id of endpoint 0 again\n");
+    assert_error_in_pool("endpoints: [{ address: 'a:1' }, { address: '[::1]:2', id: 'a:1' }]",
+                         "f:5:63: pools.a.endpoints.1: found the id of endpoint 0 again\n");
+    assert_error_in_pool("endpoints: [{ address: '[::1]:1' }, { address: 'a:2', id: '[::1]:1' }]",
+                         "f:5:63: pools.a.endpoints.1: found the id of endpoint 0 again\n");
     assert_error_at_top(
         "routes: [{ host: A, pool: a }, { pool: a }, { host: a, path: /, pool: a }]",
         "f:3:45: routes.2: found the host and path of routes.0 again\n");
@@ -378,7 +396,9 @@ static void test_all_mistakes_come_at_once_in_the_order_of_the_file(void **state
                   "the `address` alone\n"
                   "f:2:29: pools.a.retries: found \"x\", expected a whole number from 0 to 15\n"
                   "f:2:43: pools.a.algorithm: found \"y\", expected `hash`, `ring`, `round_robin`, "
-                  "`least_requests` or `random_two`\n"
+                  "`least_requests`, `random_two`, `nginx`, `libmemcached`, `libmemcached_md5`, "
+                  "`libmemcached_weighted`, `libmemcached_spy`, `haproxy`, `envoy_maglev`, "
+                  "`envoy_ring` or `jump`\n"
                   "f:3:1: colour: unknown key, expected one of workers, buffer_size, "
                   "drain_timeout, listeners, admin, client, consul, log, routes, pools\n"
                   "f:4:10: workers: found \"many\", expected `auto` or a whole number from 1 to "

@@ -95,6 +95,11 @@ static void test_a_pool_has_all_defaults(void **state)
     assert_int_equal(pool->slots, 262144);
     assert_int_equal(pool->points, 160);
     assert_int_equal(pool->seed, 0);
+    assert_int_equal(pool->compat.haproxy_hash, CONF_HAPROXY_SDBM);
+    assert_true(pool->compat.haproxy_avalanche);
+    assert_int_equal(pool->compat.table_size, 65537);
+    assert_int_equal(pool->compat.min_ring, 1024);
+    assert_null(pool->endpoints[0].id);
     assert_int_equal(pool->retries, 2);
     assert_int_equal(pool->max_idle, 64);
     assert_int_equal(pool->timeouts.connect_ms, 2000);
@@ -163,7 +168,7 @@ static const char everything[] =
     "  - { pool: a }\n"
     "pools:\n"
     "  a:\n"
-    "    endpoints: ['Origin.internal:80', { address: '[2001:db8::1]:81', weight: 2.5 }]\n"
+    "    endpoints: ['Origin.internal:80', { address: '[2001:db8::1]:81', weight: 2.5, id: b1 }]\n"
     "    service: { name: a, datacenter: dc2, tag: v2, filter: 'Node.Meta.x == \"y\"',\n"
     "               warning: skip }\n"
     "    algorithm: ring\n"
@@ -172,6 +177,10 @@ static const char everything[] =
     "    identity: service\n"
     "    slots: 1024\n"
     "    points: 1\n"
+    "    haproxy_hash: crc32\n"
+    "    haproxy_avalanche: false\n"
+    "    table_size: 7\n"
+    "    min_ring: 8388608\n"
     "    seed: 18446744073709551615\n"
     "    retries: 15\n"
     "    max_idle: 0\n"
@@ -273,6 +282,11 @@ static void test_a_pool_is_read_as_written(void **state)
     assert_int_equal(pool->identity, CONF_IDENTITY_SERVICE);
     assert_int_equal(pool->slots, 1024);
     assert_int_equal(pool->points, 1);
+    assert_int_equal(pool->compat.haproxy_hash, CONF_HAPROXY_CRC32);
+    assert_false(pool->compat.haproxy_avalanche);
+    assert_int_equal(pool->compat.table_size, 7);
+    assert_int_equal(pool->compat.min_ring, 8388608);
+    assert_string_equal(pool->endpoints[1].id, "b1");
     assert_true(pool->seed == UINT64_MAX);
     assert_int_equal(pool->retries, 15);
     assert_int_equal(pool->max_idle, 0);

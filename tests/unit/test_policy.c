@@ -8,8 +8,20 @@
 #include "policy_support.h"
 
 static const enum conf_algorithm algorithms[] = {
-    CONF_ALGORITHM_HASH,           CONF_ALGORITHM_RING,       CONF_ALGORITHM_ROUND_ROBIN,
-    CONF_ALGORITHM_LEAST_REQUESTS, CONF_ALGORITHM_RANDOM_TWO,
+    CONF_ALGORITHM_HASH,
+    CONF_ALGORITHM_RING,
+    CONF_ALGORITHM_ROUND_ROBIN,
+    CONF_ALGORITHM_LEAST_REQUESTS,
+    CONF_ALGORITHM_RANDOM_TWO,
+    CONF_ALGORITHM_NGINX,
+    CONF_ALGORITHM_LIBMEMCACHED,
+    CONF_ALGORITHM_LIBMEMCACHED_MD5,
+    CONF_ALGORITHM_LIBMEMCACHED_WEIGHTED,
+    CONF_ALGORITHM_LIBMEMCACHED_SPY,
+    CONF_ALGORITHM_HAPROXY,
+    CONF_ALGORITHM_ENVOY_MAGLEV,
+    CONF_ALGORITHM_ENVOY_RING,
+    CONF_ALGORITHM_JUMP,
 };
 
 enum { ALGORITHMS = sizeof algorithms / sizeof algorithms[0] };
@@ -24,11 +36,23 @@ static struct pick any_choice(uint64_t i)
 static void test_policies_have_the_names_of_the_configuration(void **state)
 {
     (void)state;
-    static const char *const names[] = {"hash", "ring", "round_robin", "least_requests",
-                                        "random_two"};
+    static const char *const names[] = {"hash",
+                                        "ring",
+                                        "round_robin",
+                                        "least_requests",
+                                        "random_two",
+                                        "nginx",
+                                        "libmemcached",
+                                        "libmemcached_md5",
+                                        "libmemcached_weighted",
+                                        "libmemcached_spy",
+                                        "haproxy",
+                                        "envoy_maglev",
+                                        "envoy_ring",
+                                        "jump"};
     for (size_t a = 0; a < ALGORITHMS; a++) {
         const struct policy_ops *ops = policy_for(algorithms[a]);
-        bool hashes = algorithms[a] == CONF_ALGORITHM_HASH || algorithms[a] == CONF_ALGORITHM_RING;
+        bool hashes = algorithms[a] <= CONF_ALGORITHM_RING || algorithms[a] >= CONF_ALGORITHM_NGINX;
         assert_string_equal(ops->name, names[a]);
         assert_int_equal(ops->uses_key, hashes);
         assert_int_equal(ops->uses_ring, hashes);

@@ -183,10 +183,38 @@ static void test_a_snapshot_after_another_is_as_if_it_were_the_first(void **stat
     }
 }
 
+/* Each option of the other programs' algorithms makes another ring, of which an old one is no part.
+ */
+static void test_a_snapshot_follows_the_options_of_its_algorithm(void **state)
+{
+    (void)state;
+    struct conf_pool confs[] = {
+        bench_conf(CONF_ALGORITHM_HAPROXY),      bench_conf(CONF_ALGORITHM_HAPROXY),
+        bench_conf(CONF_ALGORITHM_HAPROXY),      bench_conf(CONF_ALGORITHM_ENVOY_MAGLEV),
+        bench_conf(CONF_ALGORITHM_ENVOY_MAGLEV), bench_conf(CONF_ALGORITHM_ENVOY_RING),
+        bench_conf(CONF_ALGORITHM_ENVOY_RING),   bench_conf(CONF_ALGORITHM_NGINX),
+        bench_conf(CONF_ALGORITHM_JUMP),
+    };
+    confs[1].compat.haproxy_hash = CONF_HAPROXY_WT6;
+    confs[2].compat.haproxy_avalanche = true;
+    confs[4].compat.table_size = 5003;
+    confs[6].compat.min_ring = 65536;
+    struct member members[20];
+    struct snapshot *first;
+    for (uint32_t i = 0; i < 20; i++)
+        members[i] = (struct member){bench_endpoint(i), 1};
+    assert_int_equal(snapshot_build(&confs[0], members, 20, NULL, &first), 0);
+    for (size_t i = 0; i < sizeof confs / sizeof confs[0]; i++)
+        check_successor(&confs[i], members, 20, first);
+    snapshot_unref(first);
+    for (uint32_t i = 0; i < 20; i++)
+        endpoint_unref(members[i].endpoint);
+}
+
 static void test_only_hashing_algorithms_have_a_ring(void **state)
 {
     (void)state;
-    for (int a = CONF_ALGORITHM_HASH; a <= CONF_ALGORITHM_RANDOM_TWO; a++) {
+    for (int a = CONF_ALGORITHM_HASH; a <= CONF_ALGORITHM_JUMP; a++) {
         struct conf_pool conf = bench_conf((enum conf_algorithm)a);
         struct member member = {bench_endpoint(0), 1};
         struct snapshot *snapshot;
@@ -262,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_a_snapshot_holds_its_endpoints_as_long_as_it_lives),
         cmocka_unit_test(test_members_are_sorted_and_numbered_as_the_rings_nodes),
         cmocka_unit_test(test_a_snapshot_after_another_is_as_if_it_were_the_first),
+        cmocka_unit_test(test_a_snapshot_follows_the_options_of_its_algorithm),
         cmocka_unit_test(test_only_hashing_algorithms_have_a_ring),
         cmocka_unit_test(test_a_refused_snapshot_gives_its_references_back),
         cmocka_unit_test(test_a_pool_begins_with_an_empty_snapshot),

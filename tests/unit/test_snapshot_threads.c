@@ -171,7 +171,7 @@ static void run_scene(enum conf_algorithm algorithm)
 static void test_workers_pick_while_control_publishes_and_endpoints_flap(void **state)
 {
     (void)state;
-    for (int a = CONF_ALGORITHM_HASH; a <= CONF_ALGORITHM_RANDOM_TWO; a++)
+    for (int a = CONF_ALGORITHM_HASH; a <= CONF_ALGORITHM_JUMP; a++)
         run_scene((enum conf_algorithm)a);
 }
 
