@@ -13,10 +13,6 @@
 #include "balancer/proxy/request.h"
 #include "balancer/proxy/upstream.h"
 
-/* While draining, a client that was idle gets this long to send one more request, whose answer
- * says Connection: close, before its connection is closed. */
-#define DRAIN_IDLE_S 1.0
-
 /* An endpoint that Consul calls critical may still answer what it has (a service that fails its
  * check on purpose before it stops); one that answers nothing for so long is taken for dead. */
 #define CRITICAL_PATIENCE_MS 1000
@@ -56,7 +52,9 @@ struct span worker_date(struct worker *worker)
 
 uint64_t worker_clients(const struct worker *worker)
 {
-    return counter_get(&worker->stats.accepted) - counter_get(&worker->stats.closed);
+    /* In this order: one that comes and goes in between must not make it negative. */
+    uint64_t closed = counter_get(&worker->stats.closed);
+    return counter_get(&worker->stats.accepted) - closed;
 }
 
 /* ---- the dead: freed when nobody can hold them any more ---- */
@@ -167,7 +165,7 @@ static void begin_drain(struct worker *worker)
     for (size_t i = 0; i < worker->proxy->conf->n_listeners; i++)
         listener_drain(&worker->listeners[i]);
     atomic_store(&worker->is_drained, true);
-    ev_timer_set(&worker->drain_timer, DRAIN_IDLE_S, DRAIN_IDLE_S);
+    ev_timer_set(&worker->drain_timer, DRAIN_IDLE_MS / 1000.0, 0);
     ev_timer_start(worker->loop, &worker->drain_timer);
 }
 
@@ -213,10 +211,14 @@ static void close_all(struct worker *worker)
     reap(worker);
 }
 
+void worker_turn(struct worker *worker)
+{
+    (void)ev_run(worker->loop, EVRUN_NOWAIT);
+}
+
 static void *run(void *argument)
 {
     struct worker *worker = argument;
-    worker->now_us = monotonic_us();
     ev_run(worker->loop, 0);
     close_all(worker);
     return NULL;
@@ -255,7 +257,7 @@ static int begin_views(struct worker *worker)
     return 0;
 }
 
-static void free_worker(struct worker *worker)
+static void dispose(struct worker *worker)
 {
     size_t n = worker->views != NULL ? worker->proxy->conf->n_pools : 0;
     for (size_t i = 0; i < n; i++) {
@@ -307,25 +309,42 @@ static int start_thread(struct worker *worker)
     return 0;
 }
 
-int worker_start(struct proxy *proxy, uint32_t index, const int *fds, struct worker **ret_worker)
+int worker_new(struct proxy *proxy, uint32_t index, const int *fds, struct worker **ret_worker)
 {
     struct worker *worker = aligned_alloc(64, (sizeof *worker + 63) / 64 * 64);
     if (worker == NULL)
         return -ENOMEM;
-    *worker = (struct worker){.proxy = proxy, .index = index};
+    *worker = (struct worker){.proxy = proxy, .index = index, .now_us = monotonic_us()};
     int rc = prepare(worker);
-    if (rc != 0)
-        goto fail;
+    if (rc != 0) {
+        dispose(worker);
+        return rc;
+    }
     for (size_t i = 0; i < proxy->conf->n_listeners; i++)
         listener_start(&worker->listeners[i], worker, fds[i]);
-    rc = start_thread(worker);
-    if (rc != 0)
-        goto fail;
     *ret_worker = worker;
     return 0;
-fail:
-    free_worker(worker);
-    return rc;
+}
+
+void worker_free(struct worker *worker)
+{
+    close_all(worker);
+    dispose(worker);
+}
+
+int worker_start(struct proxy *proxy, uint32_t index, const int *fds, struct worker **ret_worker)
+{
+    struct worker *worker;
+    int rc = worker_new(proxy, index, fds, &worker);
+    if (rc != 0)
+        return rc;
+    rc = start_thread(worker);
+    if (rc != 0) {
+        dispose(worker);
+        return rc;
+    }
+    *ret_worker = worker;
+    return 0;
 }
 
 void worker_wake(struct worker *worker)
@@ -351,5 +370,5 @@ void worker_stop(struct worker *worker)
     atomic_store(&worker->stop_asked, true);
     worker_wake(worker);
     (void)pthread_join(worker->thread, NULL);
-    free_worker(worker);
+    dispose(worker);
 }

@@ -23,6 +23,10 @@
 #include "balancer/proxy/buffer.h"
 #include "conf/conf.h"
 
+/* While draining, an idle client gets this long to send one more request, whose answer says
+ * Connection: close, before its connection is closed. */
+#define DRAIN_IDLE_MS 1000
+
 struct client;
 struct corpse;
 struct listener;
@@ -115,5 +119,13 @@ uint64_t worker_clients(const struct worker *worker);
 
 /* Control: closes everything at once, joins the thread, frees the worker. Accepts NULL. */
 void worker_stop(struct worker *worker);
+
+/*
+ * The same without a thread, for tests: the caller owns the worker and runs its loop, a turn at a
+ * time; a turn does what is due now and does not wait. worker_free() closes everything at once.
+ */
+int worker_new(struct proxy *proxy, uint32_t index, const int *fds, struct worker **ret_worker);
+void worker_turn(struct worker *worker);
+void worker_free(struct worker *worker);
 
 #endif
