@@ -1,5 +1,7 @@
 #include "balancer/proxy/forward.h"
 
+#include <assert.h>
+
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/head.h"
 #include "balancer/proxy/request.h"
@@ -149,7 +151,9 @@ static bool client_may_stay(const struct request *r)
 {
     const struct client *client = r->client;
     bool body_will_end = r->up.ended || (r->response.framing.keep_alive && !r->send_failed);
-    return r->head.framing.keep_alive && body_will_end && !client->conn.read_ended &&
+    /* One that has ended its half may have sent further requests before. */
+    bool may_ask_more = !client->conn.read_ended || buffer_used(&client->conn.in) > 0;
+    return r->head.framing.keep_alive && body_will_end && may_ask_more &&
            !client->conn.worker->draining;
 }
 
@@ -165,6 +169,7 @@ bool forward_response(struct request *r)
 {
     struct h1_response *response = &r->response;
     const uint8_t *message = buffer_bytes(&r->upstream->conn.in);
+    assert(message != NULL); /* the head that was parsed lies there */
     enum h1_body_kind body = response->framing.body;
     bool is_open_ended = body == H1_BODY_CHUNKED || body == H1_BODY_UNTIL_CLOSE;
     bool is_chunked = is_open_ended && r->head.minor == 1;
@@ -192,6 +197,7 @@ bool forward_interim(struct request *r)
 {
     struct h1_response *response = &r->response;
     const uint8_t *message = buffer_bytes(&r->upstream->conn.in);
+    assert(message != NULL); /* the head that was parsed lies there */
     drop_content_length(response);
     struct head head;
     head_begin(&head, &r->client->conn);
@@ -245,7 +251,7 @@ static bool may_stay_after_reply(const struct request *r)
            r->head.framing.body == H1_BODY_NONE && client_may_stay(r);
 }
 
-void forward_reply(struct request *r)
+bool forward_reply(struct request *r)
 {
     uint16_t status = reason_status(r->reason);
     struct span phrase = phrase_of(status), word = span_of(reason_word(r->reason));
@@ -280,5 +286,5 @@ void forward_reply(struct request *r)
         head_add(&head, word);
         head_add(&head, SPAN("\n"));
     }
-    (void)head_end(&head); /* fits: the out buffer is empty but for interim responses */
+    return head_end(&head);
 }

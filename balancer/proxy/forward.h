@@ -23,7 +23,8 @@ bool forward_response(struct request *request);
 /* Stages an interim (1xx) response; false when it does not fit. */
 bool forward_interim(struct request *request);
 
-/* Stages an answer of our own with the request's reason; decides about the connection. */
-void forward_reply(struct request *request);
+/* Stages an answer of our own with the request's reason; decides about the connection. False when
+ * it does not fit: interim responses that the client does not read are in its way. */
+bool forward_reply(struct request *request);
 
 #endif

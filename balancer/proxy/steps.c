@@ -117,11 +117,20 @@ static enum step run_up(struct request *r)
         return attempt_failed(r, REASON_BODY_TOO_LARGE);
     case RELAY_OUTPUT_FAILED:
         r->send_failed = true; /* the endpoint may have answered before it closed */
+        r->sent_us = worker_now_us(request_worker(r));
         break;
     case RELAY_WAITS_FOR_ROOM:
         break;
     }
     return r->step;
+}
+
+/* Interim responses that the client did not take at once go on while the final one is awaited.
+ * False when the client is gone. */
+static bool flush_interim(struct request *r)
+{
+    struct conn *client = &r->client->conn;
+    return !conn_has_output(client) || conn_write(client, NULL, 0) >= 0;
 }
 
 static bool upstream_ended(const struct request *r)
@@ -131,6 +140,8 @@ static bool upstream_ended(const struct request *r)
 
 enum step step_connect(struct request *r)
 {
+    if (!flush_interim(r))
+        return attempt_failed(r, REASON_CLIENT_GONE);
     enum step next = run_up(r);
     if (next != STEP_CONNECT)
         return next;
@@ -178,12 +189,11 @@ static enum step switch_protocols(struct request *r)
 /* 1xx go to clients that know them (RFC 9110 section 15.2), at once. */
 static enum step pass_interim(struct request *r)
 {
-    struct conn *client = &r->client->conn;
     if (r->head.minor == 1 && !forward_interim(r))
         return attempt_failed(r, REASON_UPSTREAM_BAD);
     drop_head(r);
     h1_response_init(&r->response);
-    return conn_write(client, NULL, 0) < 0 ? attempt_failed(r, REASON_CLIENT_GONE) : STEP_SEND;
+    return flush_interim(r) ? STEP_SEND : attempt_failed(r, REASON_CLIENT_GONE);
 }
 
 static enum step begin_response(struct request *r)
@@ -215,9 +225,15 @@ static enum step response_incomplete(struct request *r)
 
 enum step step_send(struct request *r)
 {
+    if (!flush_interim(r))
+        return attempt_failed(r, REASON_CLIENT_GONE);
     enum step next = run_up(r);
     while (next == STEP_SEND) {
         const struct buffer *in = &r->upstream->conn.in;
+        if (buffer_used(in) == 0)
+            return response_incomplete(r);
+        if (conn_has_output(&r->client->conn))
+            return STEP_SEND; /* the client is to take the last interim response first */
         switch (h1_response_parse(&r->response, &request_worker(r)->proxy->h1_limits,
                                   r->head.method, buffer_bytes(in), buffer_used(in))) {
         case H1_MORE:
@@ -299,8 +315,10 @@ enum step step_tunnel(struct request *r)
 enum step step_reply(struct request *r)
 {
     struct conn *conn = &r->client->conn;
-    if (r->status == 0)
-        forward_reply(r);
+    if (r->status == 0 && !forward_reply(r)) {
+        r->ending = ENDING_ABORT;
+        return STEP_DONE;
+    }
     if (conn_write(conn, NULL, 0) < 0)
         return attempt_failed(r, REASON_CLIENT_GONE);
     return conn_has_output(conn) ? STEP_REPLY : STEP_DONE;

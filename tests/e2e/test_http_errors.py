@@ -1,7 +1,9 @@
 """The answers quoit gives itself: their form, and what becomes of the connection."""
+import contextlib
 import email.utils
 import json
 import socket
+import threading
 import time
 
 import pytest
@@ -372,6 +374,37 @@ def test_a_client_that_ends_its_half_still_gets_its_answer(scripted):
         client.half_close()
         answer = client.read_to_end()
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(b"\r\n\r\nok")
+
+
+def test_requests_sent_before_a_client_ends_its_half_are_all_answered(scripted):
+    port, origin = scripted(answer_each, {"routes": [{"path": "/web", "pool": "web"}]})
+    with RawClient(port) as client:
+        client.send(b"".join(request(b"%s /%s HTTP/1.1" % line, b"Content-Length: 0") for line in [
+            (b"GET", b"web/1"), (b"POST", b"web/2"), (b"GET", b"web/3")]))
+        client.half_close()
+        answer = client.read_to_end()
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == 3 and answer.endswith(b"\r\n\r\nok")
+    assert [origin.received.count(b" /web/%d " % i) for i in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_an_upload_that_the_origin_does_not_take_is_504(scripted):
+    go_on = threading.Event()
+
+    def script(connection):
+        connection.read_head()
+        assert go_on.wait(30)
+
+    port, origin = scripted(script, receive_buffer=1 << 16, timeouts={"idle": "400ms"}, retries=0)
+    with RawClient(port) as client:
+        client.send(request(b"POST / HTTP/1.1", b"Content-Length: %d" % (1 << 30)))
+        client.sock.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):
+            for _ in range(1 << 10):  # until nothing is taken any more
+                client.send(b"x" * (1 << 20))
+        client.sock.settimeout(15)
+        assert read_own_answer(client)[0] == 504
+    go_on.set()
+    wait_reason(origin.balancer, "upstream_timeout")
 
 
 def test_a_client_that_reads_nothing_is_given_up(scripted):

@@ -1,9 +1,12 @@
 """Where messages end: every byte the origin and the client get, in both directions."""
+import threading
+
 import pytest
 
 from http_client import RawClient, raw
 from memory import Memory
 from scripted import lines_of, reply, values_of
+from waiting import wait_until
 
 ADDED = [b"Host: a.example", b"Via: 1.1 quoit", b"X-Forwarded-For: 127.0.0.1",
          b"X-Forwarded-Host: a.example", b"X-Forwarded-Proto: http"]
@@ -154,6 +157,17 @@ def test_a_request_in_single_bytes_arrives_whole(scripted):
     assert dechunk(origin.received.split(b"\r\n\r\n", 1)[1]) == (b"hello", b"X: y\r\n")
 
 
+def test_an_empty_line_before_a_request_may_arrive_in_halves(scripted):
+    port, origin = scripted(answering(reply()))
+    with RawClient(port) as client:
+        for piece, total in [(b"\r", 1), (b"\n\r\n\r", 5), (b"\n", 6)]:
+            client.send(piece)
+            wait_until(lambda n=total: origin.balancer.metrics().sum(
+                "quoit_client_received_bytes_total") == n, 5, "the balancer has read it")
+        client.send(request(b"GET / HTTP/1.1"))
+        assert client.read_until(b"\r\n\r\nok").startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 def test_pipelined_requests_with_bodies_are_kept_apart_and_in_order(scripted):
     def script(connection):
         for _ in range(4):
@@ -176,6 +190,23 @@ def test_pipelined_requests_with_bodies_are_kept_apart_and_in_order(scripted):
         for i in range(1, 5):
             assert client.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
             assert client.read_exactly(2) == b"/%d" % i
+
+
+def test_a_client_that_ends_its_half_behind_its_requests_gets_every_answer(scripted):
+    def script(connection):
+        while True:
+            head = connection.read_head()
+            connection.send(reply(head.split(b" ")[1]))
+
+    port, origin = scripted(script)
+    with RawClient(port) as client:
+        client.send(b"".join(request(b"GET /%d HTTP/1.1" % i) for i in range(5)))
+        client.half_close()
+        answer = client.read_to_end()
+    heads = [part for part in answer.split(b"\r\n\r\n") if b"HTTP/1.1" in part]
+    assert [head[:2] for head in answer.split(b"\r\n\r\n")[1:]] == [b"/%d" % i for i in range(5)]
+    assert [values_of(head, b"connection") for head in heads] == [[]] * 4 + [[b"close"]]
+    assert len(origin.connections) == 1
 
 
 # --- responses ------------------------------------------------------------------------------------
@@ -353,7 +384,8 @@ MALFORMED = {
     "length_twice": b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
     "length_list": b"HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\nabc",
     "length_negative": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-    "length_and_chunked": b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length_and_chunked": b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n"
+                          b"\r\n0\r\n\r\n",
     "gzip": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
     "gzip_chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "chunked_in_1_0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -419,6 +451,36 @@ def test_an_http_1_0_client_sees_no_interim_response(scripted):
     port, _ = scripted(answering(INTERIM + reply()))
     answer = raw(port, b"GET / HTTP/1.0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(b"\r\n\r\nok")
+
+
+def test_interim_responses_wait_for_a_client_that_reads_late(scripted):
+    """More of them than the sockets hold: the origin has to wait, and none is lost or held back
+    until the final response."""
+    n, sent, go_on = 24000, [], threading.Event()
+    interim = b"HTTP/1.1 103 Early Hints\r\nX: " + b"x" * 1000 + b"\r\n\r\n"
+
+    def script(connection):
+        connection.read_head()
+        for _ in range(n):
+            connection.send(interim)
+            sent.append(1)
+        assert go_on.wait(30)
+        connection.send(reply())
+
+    def halted(last=[0]):  # pylint: disable=dangerous-default-value
+        before, last[0] = last[0], len(sent)
+        return 0 < last[0] == before
+
+    port, origin = scripted(script, retries=0)
+    memory = Memory(origin.balancer)
+    with RawClient(port, timeout=30) as client:
+        client.send(request(b"GET / HTTP/1.1"))
+        wait_until(halted, 20, "the origin comes to a halt", interval=0.3)
+        assert len(sent) < n
+        memory.assert_bounded()
+        assert client.read_exactly(n * len(interim)) == n * interim
+        go_on.set()
+        assert client.read_until(b"\r\n\r\nok").startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 def test_an_endless_stream_of_interim_responses_ends_in_a_timeout_and_not_in_memory(scripted):
