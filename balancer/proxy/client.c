@@ -172,11 +172,21 @@ static bool end_request(struct client *client)
 static void wait_for_request(struct client *client)
 {
     struct conn *conn = &client->conn;
-    const struct conf_client *conf = &conn->worker->proxy->conf->client;
+    const struct worker *worker = conn->worker;
+    uint32_t idle_ms = worker->proxy->conf->client.keepalive_timeout_ms;
     if (conn->read_ended || conn->error != 0)
         client_close(client, REASON_CLIENT_GONE);
+    else if (worker->draining)
+        conn_set_deadline(conn, idle_ms < DRAIN_IDLE_MS ? idle_ms : DRAIN_IDLE_MS, REASON_DRAINED);
     else if (client->n_requests > 0)
-        conn_set_deadline(conn, conf->keepalive_timeout_ms, REASON_CLIENT_IDLE);
+        conn_set_deadline(conn, idle_ms, REASON_CLIENT_IDLE);
+}
+
+/* Nothing but empty lines, the last of them perhaps cut in half. */
+static bool has_no_request(const struct conn *conn)
+{
+    uint32_t n = buffer_used(&conn->in);
+    return n == 0 || (n == 1 && buffer_bytes(&conn->in)[0] == '\r');
 }
 
 static bool begin_request(struct client *client)
@@ -187,7 +197,7 @@ static bool begin_request(struct client *client)
         buffer_consume(
             &conn->in, buffers,
             (uint32_t)h1_skip_empty_lines(buffer_bytes(&conn->in), buffer_used(&conn->in)));
-    if (buffer_used(&conn->in) == 0) {
+    if (has_no_request(conn)) {
         wait_for_request(client);
         return false;
     }
