@@ -70,9 +70,10 @@ static void end_failed(struct request *r, enum reason reason)
 
 static bool may_retry(const struct request *r, enum reason reason)
 {
+    /* Until it is connected nothing of the request has left. */
+    bool is_repeatable = h1_method_is_idempotent(r->head.method) || r->step == STEP_CONNECT;
     enum retry_rule rule = reason_retry(reason);
-    bool is_safe = rule == RETRY_ALWAYS ||
-                   (rule == RETRY_IDEMPOTENT && h1_method_is_idempotent(r->head.method));
+    bool is_safe = rule == RETRY_ALWAYS || (rule == RETRY_IDEMPOTENT && is_repeatable);
     return is_safe && r->replayable && r->n_tried <= r->pool->retries;
 }
 
@@ -132,6 +133,8 @@ static struct endpoint *pick(struct request *r)
 
 bool attempt_has_alternative(const struct request *r)
 {
+    if (r->n_tried >= r->pool->retries)
+        return false;
     const struct snapshot *snapshot = r->view->snapshot;
     const struct pick others = {.snapshot = snapshot, .tried = r->tried, .n_tried = r->n_tried};
     for (uint32_t i = 0; i < snapshot->n; i++) {
@@ -183,7 +186,8 @@ enum step attempt_begin(struct request *r)
     }
     if (r->n_attempts++ > 0)
         counter_add(&r->view->pool->locals[worker->index].stats.retries, 1);
-    bool is_safe = h1_method_is_idempotent(r->head.method);
+    /* A body may outgrow the buffer from which it would be sent again. */
+    bool is_safe = h1_method_is_idempotent(r->head.method) && r->head.framing.body == H1_BODY_NONE;
     struct upstream *upstream =
         r->wants_fresh
             ? NULL

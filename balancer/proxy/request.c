@@ -82,7 +82,7 @@ static void arm_upstream(struct request *r)
     if (r->step == STEP_CONNECT)
         conn_limit_deadline(conn, r->attempt_us + (uint64_t)conf->connect_ms * 1000,
                             REASON_CONNECT_TIMEOUT);
-    else if (r->step == STEP_SEND && r->sent_all)
+    else if (r->step == STEP_SEND && (r->sent_all || r->send_failed))
         conn_limit_deadline(conn, r->sent_us + (uint64_t)conf->response_ms * 1000,
                             REASON_UPSTREAM_TIMEOUT);
     else if (conn->wants_write || (r->step == STEP_RELAY && !r->client->conn.wants_write))
@@ -239,9 +239,17 @@ bool request_run(struct request *r)
     return false;
 }
 
+static bool may_leave_endpoint(const struct request *r)
+{
+    bool is_waiting = r->step == STEP_CONNECT ||
+                      (r->step == STEP_SEND && buffer_used(&r->upstream->conn.in) == 0 &&
+                       h1_method_is_idempotent(r->head.method));
+    return is_waiting && r->replayable && attempt_has_alternative(r);
+}
+
 void request_fail(struct request *r, enum reason reason)
 {
-    if (reason == REASON_UPSTREAM_DOWN && !attempt_has_alternative(r)) {
+    if (reason == REASON_UPSTREAM_DOWN && !may_leave_endpoint(r)) {
         r->patience_us = 0; /* waiting on is the better chance */
         arm(r);
     } else if (r->step != STEP_DONE) {
@@ -258,17 +266,9 @@ void request_abort(struct request *r, enum reason reason)
     move(r, STEP_DONE);
 }
 
-static bool may_leave_endpoint(const struct request *r)
-{
-    bool is_waiting = r->step == STEP_CONNECT ||
-                      (r->step == STEP_SEND && buffer_used(&r->upstream->conn.in) == 0 &&
-                       h1_method_is_idempotent(r->head.method));
-    return is_waiting && r->replayable;
-}
-
 void request_endpoint_down(struct request *r, uint32_t patience_ms)
 {
-    if (!may_leave_endpoint(r) || r->patience_us != 0)
+    if (r->patience_us != 0 || !may_leave_endpoint(r))
         return;
     if (patience_ms == 0) {
         struct client *client = r->client;

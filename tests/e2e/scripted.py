@@ -129,10 +129,15 @@ class ScriptedOrigin:
         return wait_until(lambda: mark in self.received and self.received, 5,
                           lambda: f"{mark!r} at the origin; it got {self.received!r}")
 
+    def close_listener(self, i):
+        """Refuses connections to the i-th address from now on; idempotent."""
+        if self._listeners[i].fileno() >= 0:
+            self._listeners[i].shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
+            self._listeners[i].close()
+
     def close(self):
-        for listener in self._listeners:
-            listener.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
-            listener.close()
+        for i in range(len(self._listeners)):
+            self.close_listener(i)
         for connection in self.connections:
             try:
                 connection.sock.shutdown(socket.SHUT_RDWR)
