@@ -138,6 +138,8 @@ static void on_pause_over(struct ev_loop *loop, struct ev_timer *timer, int reve
     (void)revents;
     struct listener *listener = timer->data;
     ev_timer_stop(loop, timer);
+    if (listener->reserve < 0)
+        listener->reserve = open_reserve();
     if (listener->fd >= 0)
         ev_io_start(loop, &listener->io);
 }

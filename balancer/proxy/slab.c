@@ -6,9 +6,15 @@ struct slab_item {
     struct slab_item *next;
 };
 
+/* gcc and clang each have their own way to say it. */
 #if defined(__SANITIZE_ADDRESS__)
 #define SLAB_KEEPS 0
-#else
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SLAB_KEEPS 0
+#endif
+#endif
+#ifndef SLAB_KEEPS
 #define SLAB_KEEPS 1
 #endif
 
