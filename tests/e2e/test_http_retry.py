@@ -1,4 +1,9 @@
 """What is sent again when a connection fails, and what never is."""
+import os
+import pathlib
+import signal
+import threading
+
 import pytest
 
 from http_client import RawClient
@@ -67,6 +72,57 @@ def test_a_pooled_connection_that_was_closed_before_costs_nothing(scripted, meth
             assert client.read_exactly(1) == b"%d" % i
             assert origin.connections[i].finished.wait(5)
     assert [count(origin, b" /%d HTTP" % i) for i in range(10)] == [1] * 10
+
+
+def stop(process_id):
+    """Stops a process, and returns when all its threads stand still."""
+    os.kill(process_id, signal.SIGSTOP)
+    tasks = list(pathlib.Path(f"/proc/{process_id}/task").iterdir())
+    wait_until(lambda: all((task / "stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+                           for task in tasks), 5, "all threads to stop")
+
+
+@pytest.mark.parametrize("first", ["request", "end"])
+@pytest.mark.parametrize("method, size", [
+    (b"POST", 3), (b"PUT", 3), (b"POST", 1 << 20), (b"PUT", 1 << 20), (b"GET", 0)])
+def test_a_request_that_meets_the_end_of_its_pooled_connection_is_not_lost(
+        scripted, first, method, size):
+    """Both come in the same turn of the loop. The connection had ended before anything of the
+    request was sent, so that any request can take another one, however large it is."""
+    may_close = threading.Event()
+
+    def script(connection):
+        connection.read_head()
+        if connection.number == 0:
+            connection.send(reply())
+            assert may_close.wait(10)
+            return
+        connection.read_exactly(size)
+        connection.send(reply())
+        connection.read_to_end()
+
+    port, origin = scripted(script)
+    with RawClient(port) as client:
+        client.send(request(b"GET / HTTP/1.1"))
+        client.read_until(b"\r\n\r\nok")
+        stop(origin.balancer.pid)
+        try:
+            begin = request(method + b" / HTTP/1.1", b"Content-Length: %d" % size)
+            begin += b"x" * min(size, 100000)
+            if first == "request":
+                client.send(begin)
+            may_close.set()
+            assert origin.connections[0].finished.wait(5)
+            if first == "end":
+                client.send(begin)
+        finally:
+            origin.balancer.signal(signal.SIGCONT)
+        try:
+            client.send(b"x" * max(0, size - 100000))
+        except OSError:
+            pass  # refused: the answer tells
+        assert client.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    assert len(origin.connections) == 2
 
 
 @pytest.mark.parametrize("framing, body, arrived", [
