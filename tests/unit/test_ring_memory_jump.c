@@ -1,0 +1,22 @@
+/* The ring of jump when memory runs out. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#define RING_SOURCE "hashring/jump.c"
+#define RING_OPTIONS                                                                               \
+    {                                                                                              \
+        .kind = RING_JUMP                                                                          \
+    }
+#include "ring_memory.h"
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_making_a_ring_fails_whole),
+        cmocka_unit_test(test_deriving_a_ring_fails_whole_and_leaves_the_old_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
