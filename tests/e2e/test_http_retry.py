@@ -1,9 +1,7 @@
 """What is sent again when a connection fails, and what never is."""
-import contextlib
 import os
 import pathlib
 import signal
-import socket
 import threading
 
 import pytest
