@@ -247,6 +247,13 @@ def test_every_endpoint_replaced_one_by_one_loses_nothing(fleet, consul, origin_
     assert set(owners(balancer.port, KEYS).values()) == {origin.name for origin in new}
 
 
+def test_two_balancers_agree_on_every_key_whatever_the_order_of_their_lists(quoit, origins):
+    started = origins(5)
+    one = quoit({"pools": {SERVICE: static_pool(started)}})
+    two = quoit({"pools": {SERVICE: static_pool(started[::-1])}})
+    assert owners(one.port, KEYS) == owners(two.port, KEYS)
+
+
 # --- SIGTERM ------------------------------------------------------------------------------------
 
 
