@@ -147,13 +147,21 @@ static void drop_content_length(struct h1_response *response)
             response->lines.fields[i].is_hop = true;
 }
 
+/* Whether all of the request will have been read: has been, or is still wanted by the endpoint and
+ * still sent by the client, which after a final answer to Expect: 100-continue it need not be (RFC
+ * 9110 section 10.1.1). */
+static bool body_will_end(const struct request *r)
+{
+    bool is_withheld = r->head.expects_continue && r->up.bytes == 0;
+    return r->up.ended || (r->response.framing.keep_alive && !r->send_failed && !is_withheld);
+}
+
 static bool client_may_stay(const struct request *r)
 {
     const struct client *client = r->client;
-    bool body_will_end = r->up.ended || (r->response.framing.keep_alive && !r->send_failed);
     /* One that has ended its half may have sent further requests before. */
     bool may_ask_more = !client->conn.read_ended || buffer_used(&client->conn.in) > 0;
-    return r->head.framing.keep_alive && body_will_end && may_ask_more &&
+    return r->head.framing.keep_alive && body_will_end(r) && may_ask_more &&
            !client->conn.worker->draining;
 }
 
