@@ -18,10 +18,11 @@ static const uint32_t sines[64] = {
     0xeb86d391u,
 };
 
-static const uint8_t turns[4][4] = {
-    {7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}};
+struct state {
+    uint32_t a, b, c, d;
+};
 
-static uint32_t rotate(uint32_t x, uint32_t by)
+static inline uint32_t rotate(uint32_t x, uint32_t by)
 {
     return x << by | x >> (32 - by);
 }
@@ -31,48 +32,40 @@ static uint32_t load_word(const uint8_t *p)
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/* The function of a round and which word of the block it takes in step i. */
-static uint32_t mix_round(uint32_t i, uint32_t b, uint32_t c, uint32_t d, uint32_t *ret_word)
+/* One of the 64 steps: f is the round's function of b, c and d. */
+static inline void take_step(struct state *s, uint32_t f, uint32_t word, uint32_t i, uint32_t turn)
 {
-    switch (i / 16) {
-    case 0:
-        *ret_word = i;
-        return (b & c) | (~b & d);
-    case 1:
-        *ret_word = (5 * i + 1) % 16;
-        return (d & b) | (~d & c);
-    case 2:
-        *ret_word = (3 * i + 5) % 16;
-        return b ^ c ^ d;
-    default:
-        *ret_word = 7 * i % 16;
-        return c ^ (b | ~d);
-    }
+    uint32_t sum = s->a + f + word + sines[i];
+    s->a = s->d;
+    s->d = s->c;
+    s->c = s->b;
+    s->b += rotate(sum, turn);
 }
 
-static void take_block(uint32_t state[4], const uint8_t *block)
+static void take_block(struct state *state, const uint8_t *block)
 {
-    uint32_t a = state[0];
-    uint32_t b = state[1];
-    uint32_t c = state[2];
-    uint32_t d = state[3];
-    for (uint32_t i = 0; i < 64; i++) {
-        uint32_t word;
-        uint32_t f =
-            mix_round(i, b, c, d, &word) + a + sines[i] + load_word(block + (size_t)4 * word);
-        a = d;
-        d = c;
-        c = b;
-        b += rotate(f, turns[i / 16][i % 4]);
-    }
-    state[0] += a;
-    state[1] += b;
-    state[2] += c;
-    state[3] += d;
+    static const uint8_t turns[4][4] = {
+        {7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}};
+    uint32_t words[16];
+    struct state s = *state;
+    for (size_t i = 0; i < 16; i++)
+        words[i] = load_word(block + 4 * i);
+    for (uint32_t i = 0; i < 16; i++)
+        take_step(&s, (s.b & s.c) | (~s.b & s.d), words[i], i, turns[0][i % 4]);
+    for (uint32_t i = 16; i < 32; i++)
+        take_step(&s, (s.d & s.b) | (~s.d & s.c), words[(5 * i + 1) % 16], i, turns[1][i % 4]);
+    for (uint32_t i = 32; i < 48; i++)
+        take_step(&s, s.b ^ s.c ^ s.d, words[(3 * i + 5) % 16], i, turns[2][i % 4]);
+    for (uint32_t i = 48; i < 64; i++)
+        take_step(&s, s.c ^ (s.b | ~s.d), words[7 * i % 16], i, turns[3][i % 4]);
+    state->a += s.a;
+    state->b += s.b;
+    state->c += s.c;
+    state->d += s.d;
 }
 
 /* The last bytes, a one bit, zeroes and the length in bits: one block or two. */
-static void take_rest(uint32_t state[4], const uint8_t *rest, size_t n, uint64_t total)
+static void take_rest(struct state *state, const uint8_t *rest, size_t n, uint64_t total)
 {
     uint8_t blocks[2 * BLOCK_BYTES] = {0};
     size_t size = n + 1 + LENGTH_BYTES <= BLOCK_BYTES ? BLOCK_BYTES : 2 * BLOCK_BYTES;
@@ -87,11 +80,14 @@ static void take_rest(uint32_t state[4], const uint8_t *rest, size_t n, uint64_t
 
 void md5(const void *bytes, size_t n, uint32_t ret_words[4])
 {
-    uint32_t state[4] = {0x67452301u, 0xefcdab89u, 0x98badcfeu, 0x10325476u};
+    struct state state = {0x67452301u, 0xefcdab89u, 0x98badcfeu, 0x10325476u};
     const uint8_t *p = bytes;
     size_t left = n;
     for (; left >= BLOCK_BYTES; left -= BLOCK_BYTES, p += BLOCK_BYTES)
-        take_block(state, p);
-    take_rest(state, p, left, n);
-    memcpy(ret_words, state, sizeof state);
+        take_block(&state, p);
+    take_rest(&state, p, left, n);
+    ret_words[0] = state.a;
+    ret_words[1] = state.b;
+    ret_words[2] = state.c;
+    ret_words[3] = state.d;
 }
