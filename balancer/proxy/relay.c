@@ -58,6 +58,8 @@ static bool stage_run(struct relay *relay, size_t n)
 /* Reads a whole trailer section and stages it behind the last chunk. */
 static enum relay_result stage_trailers(struct relay *relay)
 {
+    if (buffer_used(&relay->from->in) == 0)
+        return RELAY_WAITS_FOR_INPUT;
     struct h1_trailers trailers;
     h1_trailers_init(&trailers);
     const uint8_t *bytes = buffer_bytes(&relay->from->in);

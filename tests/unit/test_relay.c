@@ -137,6 +137,19 @@ static void test_trailers_pass_but_framing_fields_do_not(void **state)
     assert_got(f, "1\r\nx\r\n0\r\nX-Sum: 1\r\nX-End: 2\r\n\r\n");
 }
 
+static void test_trailers_may_come_long_after_the_last_chunk(void **state)
+{
+    struct fixture *f = *state;
+    begin(f, H1_BODY_CHUNKED, 0, RELAY_CHUNKED);
+    send_in(f, "1\r\nx\r\n0\r\n", 9);
+    assert_int_equal(relay_run(&f->relay), RELAY_WAITS_FOR_INPUT);
+    send_in(f, "X-Sum: 1\r\n", 10);
+    assert_int_equal(relay_run(&f->relay), RELAY_WAITS_FOR_INPUT);
+    send_in(f, "\r\n", 2);
+    assert_int_equal(relay_run(&f->relay), RELAY_ENDED);
+    assert_got(f, "1\r\nx\r\n0\r\nX-Sum: 1\r\n\r\n");
+}
+
 static void test_an_unsized_body_becomes_chunks_that_end_with_the_connection(void **state)
 {
     struct fixture *f = *state;
@@ -227,6 +240,7 @@ int main(void)
         TEST(test_a_sized_body_passes_as_it_is),
         TEST(test_chunks_are_written_anew),
         TEST(test_trailers_pass_but_framing_fields_do_not),
+        TEST(test_trailers_may_come_long_after_the_last_chunk),
         TEST(test_an_unsized_body_becomes_chunks_that_end_with_the_connection),
         TEST(test_a_body_that_ends_early_is_bad),
         TEST(test_a_body_over_its_limit_is_refused),
