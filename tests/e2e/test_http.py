@@ -7,6 +7,7 @@ import pytest
 
 from http_client import Client, RawClient, get, raw
 from origins import Response
+from ports import free_port
 from quoit_process import static_pool
 from waiting import wait_until
 
@@ -435,6 +436,15 @@ def test_a_pooled_connection_that_the_origin_closed_costs_no_request(proxy):
                 == 200
             origin.cut_connections()
             wait_until(lambda: origin.open_connections() == 0)
+
+
+def test_a_client_over_ipv6_is_served_and_named(quoit, origins):
+    [origin] = origins(1)
+    port = free_port()
+    quoit({"listeners": [{"address": f"[::1]:{port}"}], "pools": {"web": static_pool([origin])}})
+    with Client(port, host="::1") as client:
+        assert client.get("/").status == 200
+    assert origin.requests[-1].header("x-forwarded-for") == "::1"
 
 
 def test_an_ipv6_endpoint_is_reached(quoit, origins):

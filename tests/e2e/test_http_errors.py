@@ -376,17 +376,6 @@ def test_a_client_that_ends_its_half_still_gets_its_answer(scripted):
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(b"\r\n\r\nok")
 
 
-def test_requests_sent_before_a_client_ends_its_half_are_all_answered(scripted):
-    port, origin = scripted(answer_each, {"routes": [{"path": "/web", "pool": "web"}]})
-    with RawClient(port) as client:
-        client.send(b"".join(request(b"%s /%s HTTP/1.1" % line, b"Content-Length: 0") for line in [
-            (b"GET", b"web/1"), (b"POST", b"web/2"), (b"GET", b"web/3")]))
-        client.half_close()
-        answer = client.read_to_end()
-    assert answer.count(b"HTTP/1.1 200 OK\r\n") == 3 and answer.endswith(b"\r\n\r\nok")
-    assert [origin.received.count(b" /web/%d " % i) for i in (1, 2, 3)] == [1, 1, 1]
-
-
 def test_an_upload_that_the_origin_does_not_take_is_504(scripted):
     go_on = threading.Event()
 
