@@ -13,10 +13,14 @@ enum { COMPAT_COLUMNS = 12, COMPAT_LINE_BYTES = 4096 };
 
 typedef void check_row_fn(void *context, char *const *columns, size_t n);
 
-static inline size_t split_columns(char *line, char **columns)
+/* Columns beyond those of the line are empty. */
+static inline size_t split_columns(char *line, char *columns[COMPAT_COLUMNS])
 {
     size_t n = 0;
-    line[strcspn(line, "\n")] = '\0';
+    size_t line_n = strcspn(line, "\n");
+    line[line_n] = '\0';
+    for (size_t i = 0; i < COMPAT_COLUMNS; i++)
+        columns[i] = line + line_n;
     for (char *at = line; at != NULL && n < COMPAT_COLUMNS;) {
         columns[n++] = at;
         at = strchr(at, '\t');

@@ -31,18 +31,23 @@ enum { HASHES = 2000 };
 
 typedef void case_fn(const struct ring_options *options, struct fleet *fleet);
 
+/* Others have more points than tests have time for, or too few to have a share of. */
+static void limit_weights(struct fleet *fleet)
+{
+    for (size_t i = 0; i < fleet->n; i++) {
+        double *weight = &fleet->nodes[i].weight;
+        if (*weight > 0)
+            *weight = fmin(fmax(*weight, 0.1), 10);
+    }
+}
+
 static void for_each_fleet(case_fn *run)
 {
     for (size_t k = 0; k < COUNT(kinds); k++) {
         for (size_t i = 0; i < COUNT(fleet_sizes); i++) {
             struct fleet *fleet =
                 i % 2 == 0 ? fleet_weighted(fleet_sizes[i], i) : fleet_equal(fleet_sizes[i], i);
-            for (size_t j = 0; j < fleet->n; j++) {
-                if (fleet->nodes[j].weight > 10) /* more points than tests have time for */
-                    fleet->nodes[j].weight = 10;
-                if (fleet->nodes[j].weight > 0 && fleet->nodes[j].weight < 0.1)
-                    fleet->nodes[j].weight = 0.1;
-            }
+            limit_weights(fleet);
             run(&kinds[k], fleet);
             free(fleet);
         }
