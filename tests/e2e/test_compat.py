@@ -36,6 +36,18 @@ def rows_of(name, scenario, column):
     return found[::EVERY]
 
 
+def check(quoit, servers, endpoints, options, expected, rows):
+    """expected: what the recorded program calls each of the servers."""
+    pool = {"endpoints": endpoints, "hash_key": "header:x-key", "hash_key_fallback": "none",
+            **options}
+    balancer = quoit({"pools": {"images": pool}})
+    called = dict(zip((server.name for server in servers), expected))
+    with Client(balancer.port) as client:
+        for key, server in rows:
+            answer = client.get("/", x_key=key.encode().decode("latin-1"))
+            assert called[answer.origin] == server, key
+
+
 @pytest.mark.parametrize("name, scenario, column, options, ids, weights", CASES,
                          ids=[f"{case[0]}-{case[1]}" for case in CASES])
 def test_requests_go_where_the_program_sent_them(quoit, origins, name, scenario, column, options,
@@ -43,11 +55,13 @@ def test_requests_go_where_the_program_sent_them(quoit, origins, name, scenario,
     servers = origins(len(ids))
     endpoints = [{"address": server.address, "id": id_, "weight": weight}
                  for server, id_, weight in zip(servers, ids, weights or [1] * len(ids))]
-    pool = {"endpoints": endpoints, "hash_key": "header:x-key", "hash_key_fallback": "none",
-            **options}
-    balancer = quoit({"pools": {"images": pool}})
-    called = dict(zip((server.name for server in servers), ids))
-    with Client(balancer.port) as client:
-        for key, server in rows_of(name, scenario, column):
-            answer = client.ask("GET", "/", x_key=key.encode().decode("latin-1"))
-            assert called[answer.origin] == server, key
+    check(quoit, servers, endpoints, options, ids, rows_of(name, scenario, column))
+
+
+def test_servers_are_numbered_as_the_configuration_lists_them(quoit, origins):
+    """By the list, whatever order their names have."""
+    servers = origins(5)
+    endpoints = [{"address": server.address, "id": name}
+                 for server, name in zip(servers, ["m", "z", "b", "a", "k"])]
+    check(quoit, servers, endpoints, {"algorithm": "haproxy"}, PORTS,
+          rows_of("haproxy_chash", "default5", "server"))
