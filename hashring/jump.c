@@ -18,9 +18,9 @@
 enum { MAX_JUMPS = 64 };
 
 struct ring_table {
-    uint32_t n;        /* buckets */
-    uint32_t fallback; /* a node with weight; RING_NONE: there is none */
-    uint16_t nodes[];  /* by bucket; NO_NODE: without weight */
+    uint32_t n;          /* buckets */
+    uint32_t n_weighted; /* nodes with weight */
+    uint16_t nodes[];    /* by bucket, NO_NODE: without weight; then once more those with weight */
 };
 
 static uint64_t jump_key_hash(const struct ring_options *options, const void *key, size_t n)
@@ -46,42 +46,43 @@ static uint32_t jump(uint64_t key, uint32_t n)
 static int jump_build(struct ring *ring)
 {
     const struct ring_entry **entries = ring_by_position(ring);
-    size_t size = sizeof(struct ring_table) + ring->n * sizeof(uint16_t);
+    size_t size = sizeof(struct ring_table) + (size_t)2 * ring->n * sizeof(uint16_t);
     struct ring_table *table = malloc(size);
     if (entries == NULL || table == NULL) {
         free(entries);
         free(table);
         return -ENOMEM;
     }
-    uint32_t n_weighted = 0;
     table->n = ring->n;
-    table->fallback = RING_NONE;
+    table->n_weighted = 0;
     for (uint32_t i = 0; i < ring->n; i++) {
         bool has_weight = entries[i]->weight > 0;
         table->nodes[i] = has_weight ? (uint16_t)entries[i]->index : NO_NODE;
         if (has_weight)
-            table->fallback = entries[i]->index;
-        n_weighted += has_weight;
+            table->nodes[table->n + table->n_weighted++] = (uint16_t)entries[i]->index;
     }
     /* Each bucket is as likely as any other, at the first jump and at all others. */
     for (uint32_t i = 0; i < ring->n; i++)
-        ring->shares[i] = ring->entries[i].weight > 0 ? 1.0 / n_weighted : 0;
+        ring->shares[i] = ring->entries[i].weight > 0 ? 1.0 / table->n_weighted : 0;
     ring->table = table;
     ring->table_size = size;
     free(entries);
     return 0;
 }
 
-/* Goes on from *at to a bucket whose node has weight, and leaves the next hash of the chain. */
+/* Goes on from *at to a bucket whose node has weight, and leaves the next hash of the chain. With
+ * few of them among many it ends by a jump among those alone. */
 static uint32_t jump_on(const struct ring_table *table, uint64_t *at)
 {
-    for (int i = 0; table->fallback != RING_NONE && i < MAX_JUMPS; i++) {
+    if (table->n_weighted == 0)
+        return RING_NONE;
+    for (int i = 0; i < MAX_JUMPS; i++) {
         uint16_t node = table->nodes[jump(*at, table->n)];
         *at = mix64(*at + HASH_STEP);
         if (node != NO_NODE)
             return node;
     }
-    return table->fallback;
+    return table->nodes[table->n + jump(*at, table->n_weighted)];
 }
 
 static uint32_t jump_pick(const struct ring_table *table, uint64_t hash)

@@ -72,7 +72,7 @@ struct ring_options {
 /* A node: id is its identity (any bytes), weight its share. Weight <= 0 (or NaN) owns nothing;
  * others are rounded to multiples of 2^-16 and clamped to [2^-16, 65536]. position is its place in
  * the configured order, counted from 0, and may have gaps: some programs number their servers, and
- * all of them settle a tie by it. */
+ * others settle ties by it. */
 struct ring_node {
     const char *id;
     size_t id_len;

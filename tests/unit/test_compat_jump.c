@@ -75,6 +75,26 @@ static void test_a_key_without_its_bucket_jumps_again_and_the_others_stay(void *
     free(drained);
 }
 
+static void test_few_with_weight_among_many_share_alike(void **state)
+{
+    (void)state;
+    enum { HASHES = 30000 };
+    struct fleet *fleet = fleet_equal(1000, 0);
+    for (size_t i = 0; i < fleet->n; i++)
+        fleet->nodes[i].weight = i % 400 == 0;
+    struct ring *ring = ring_of(&options, fleet);
+    uint32_t counts[3] = {0};
+    for (uint64_t i = 0; i < HASHES; i++) {
+        uint32_t node = ring_pick(ring, mix64(i));
+        assert_int_equal(node % 400, 0);
+        counts[node / 400 % 3]++;
+    }
+    for (size_t i = 0; i < 3; i++)
+        assert_true(counts[i] > HASHES / 3 - 500 && counts[i] < HASHES / 3 + 500);
+    ring_free(ring);
+    free(fleet);
+}
+
 static void test_positions_may_have_gaps(void **state)
 {
     (void)state;
@@ -97,6 +117,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_meet_the_buckets_of_the_paper),
         cmocka_unit_test(test_a_key_without_its_bucket_jumps_again_and_the_others_stay),
+        cmocka_unit_test(test_few_with_weight_among_many_share_alike),
         cmocka_unit_test(test_positions_may_have_gaps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
