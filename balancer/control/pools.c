@@ -9,6 +9,7 @@
 #include "balancer/control/address.h"
 #include "balancer/control/snapshot_build.h"
 #include "balancer/log/log.h"
+#include "balancer/proxy/clock.h"
 
 /* An endpoint as control tracks it. */
 struct tracked {
@@ -65,13 +66,6 @@ static size_t sort_and_drop_duplicates(struct wanted *wanted, size_t n)
         if (kept == 0 || strcmp(wanted[kept - 1].id, wanted[i].id) != 0)
             wanted[kept++] = wanted[i];
     return kept;
-}
-
-static uint64_t monotonic_us(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 static int id_to_item(const void *id, const void *item)
@@ -378,7 +372,7 @@ static bool take_set(struct pools *pools, struct managed *managed, const struct 
 static void note_contact(struct managed *managed, const struct discovery_event *event)
 {
     struct pool_source_stats *stats = &managed->pool->source;
-    atomic_store(&stats->last_contact_us, monotonic_us());
+    atomic_store(&stats->last_contact_us, clock_now_us());
     atomic_store(&stats->index, event->index);
     if (managed->is_failing)
         log_event(LOG_INFO, "discovery_recovered", LOG_STR("pool", managed->conf->name),

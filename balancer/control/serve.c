@@ -19,6 +19,7 @@
 #include "balancer/http/route.h"
 #include "balancer/log/access_log.h"
 #include "balancer/log/log.h"
+#include "balancer/proxy/clock.h"
 #include "balancer/proxy/listener.h"
 #include "balancer/proxy/worker.h"
 #include "discovery/discovery.h"
@@ -212,13 +213,6 @@ static void on_signal(struct ev_loop *loop, struct ev_signal *signal, int revent
 
 /* ---- the admin pages ---- */
 
-static uint64_t monotonic_us(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 static void admin_metrics(void *context, struct metrics_source *ret_source)
 {
     struct control *control = context;
@@ -228,7 +222,7 @@ static void admin_metrics(void *context, struct metrics_source *ret_source)
         .workers = control->worker_stats,
         .n_workers = control->n_workers,
         .start_time_s = control->start_time_s,
-        .now_us = monotonic_us(),
+        .now_us = clock_now_us(),
         .log_lost = access_log_lost(control->access_log),
     };
 }

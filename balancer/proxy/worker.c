@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "balancer/proxy/client.h"
+#include "balancer/proxy/clock.h"
 #include "balancer/proxy/listener.h"
 #include "balancer/proxy/request.h"
 #include "balancer/proxy/upstream.h"
@@ -18,13 +19,6 @@
 #define CRITICAL_PATIENCE_MS 1000
 
 /* ---- small services ---- */
-
-static uint64_t monotonic_us(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 uint64_t worker_random(struct worker *worker)
 {
@@ -185,7 +179,7 @@ static void on_after_poll(struct ev_loop *loop, struct ev_check *check, int reve
 {
     (void)loop, (void)revents;
     struct worker *worker = check->data;
-    worker->now_us = monotonic_us();
+    worker->now_us = clock_now_us();
 }
 
 static void on_before_poll(struct ev_loop *loop, struct ev_prepare *prepare, int revents)
@@ -284,7 +278,7 @@ static int prepare(struct worker *worker)
     slab_init(&worker->request_slab, sizeof(struct request), 1024);
     buffer_pool_init(&worker->buffers, conf->buffer_bytes);
     LIST_INIT(&worker->clients);
-    worker->random = monotonic_us() ^ ((uint64_t)worker->index << 48) ^ (uint64_t)getpid() << 24;
+    worker->random = clock_now_us() ^ ((uint64_t)worker->index << 48) ^ (uint64_t)getpid() << 24;
     worker->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     worker->listeners = calloc(conf->n_listeners + 1, sizeof *worker->listeners);
     if (worker->loop == NULL || worker->listeners == NULL)
@@ -314,7 +308,7 @@ int worker_new(struct proxy *proxy, uint32_t index, const int *fds, struct worke
     struct worker *worker = aligned_alloc(64, (sizeof *worker + 63) / 64 * 64);
     if (worker == NULL)
         return -ENOMEM;
-    *worker = (struct worker){.proxy = proxy, .index = index, .now_us = monotonic_us()};
+    *worker = (struct worker){.proxy = proxy, .index = index, .now_us = clock_now_us()};
     int rc = prepare(worker);
     if (rc != 0) {
         dispose(worker);
