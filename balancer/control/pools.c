@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "balancer/control/address.h"
 #include "balancer/control/snapshot_build.h"
