@@ -77,8 +77,10 @@ const struct conf_option conf_options[] = {
      AT(conf, buffer_bytes),
      RANGE(8 * KIB, 16 * MIB),
      .fallback = "32k",
-     .meaning = "Size of a relay buffer; a request in progress has one for each direction. It must "
-                "hold a request head and 4k more."},
+     .meaning =
+         "Size of a relay buffer; a request in progress has one for each direction. It must "
+         "hold a request head and 4k more. While long bodies flow, the buffer read into grows "
+         "to 256k. An idle connection has none."},
     {.key = "drain_timeout",
      .type = &conf_type_duration,
      AT(conf, drain_ms),

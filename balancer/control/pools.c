@@ -256,8 +256,9 @@ static bool apply(struct pools *pools, struct managed *managed, const struct wan
     for (size_t i = 0; i < n; i++)
         merge_one(pools, managed, &wanted[i], &next, &change);
     replace(pools, managed, next, &change);
-    if (change.members && publish(managed) != 0)
-        return change.states;
+    /* Where publishing fails (and says so) workers still learn who was removed. */
+    if (change.members)
+        (void)publish(managed);
     return change.members || change.states;
 }
 

@@ -39,9 +39,26 @@ static void let_go_of_upstream(struct request *r)
     r->upstream = NULL;
 }
 
-static void remember_failure(struct request *r, struct endpoint *endpoint)
+/* A client that leaves or errs is no failure of the endpoint it was connected to. */
+static bool is_endpoints_fault(enum reason reason)
 {
-    counter_add(&stats_of(r, endpoint)->failures, 1);
+    switch (reason) {
+    case REASON_CONNECT_FAILED:
+    case REASON_CONNECT_TIMEOUT:
+    case REASON_UPSTREAM_CLOSED:
+    case REASON_UPSTREAM_DOWN:
+    case REASON_UPSTREAM_BAD:
+    case REASON_UPSTREAM_TIMEOUT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void remember_tried(struct request *r, struct endpoint *endpoint, enum reason reason)
+{
+    if (is_endpoints_fault(reason))
+        counter_add(&stats_of(r, endpoint)->failures, 1);
     if (r->n_tried < PICK_MAX_TRIED)
         r->tried[r->n_tried++] = endpoint_ref(endpoint);
 }
@@ -63,7 +80,7 @@ static void end_failed(struct request *r, enum reason reason)
     if (was_stale(r, reason))
         r->wants_fresh = true;
     else
-        remember_failure(r, upstream->endpoint);
+        remember_tried(r, upstream->endpoint, reason);
     let_go_of_upstream(r);
     upstream_close(upstream);
 }
@@ -171,7 +188,7 @@ static enum step connect_failed(struct request *r, struct endpoint *endpoint, in
 {
     if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
         return attempt_failed(r, REASON_NO_DESCRIPTORS);
-    remember_failure(r, endpoint);
+    remember_tried(r, endpoint, REASON_CONNECT_FAILED);
     return attempt_failed(r, REASON_CONNECT_FAILED);
 }
 

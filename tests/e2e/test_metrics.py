@@ -119,6 +119,17 @@ def test_a_client_that_leaves_does_not_leave_a_request_in_flight(quoit, origins)
     assert total(balancer, "quoit_pool_requests_total", reason="client_gone") == 1
 
 
+def test_a_client_that_ends_its_upload_early_is_no_failure_of_the_endpoint(quoit, origins):
+    balancer = quoit({"pools": {"web": static_pool(origins(1))}})
+    with RawClient(balancer.port) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf")
+        wait_until(lambda: total(balancer, "quoit_endpoint_attempts_total") == 1)
+        client.half_close()
+        client.read_to_end()
+    wait_until(lambda: total(balancer, "quoit_pool_requests_total", reason="client_gone") == 1)
+    assert total(balancer, "quoit_endpoint_failures_total") == 0
+
+
 def test_retries_and_failures_are_counted(quoit, origins):
     good, bad = origins(2)
     bad.raw_behaviour = lambda connection, request: False
