@@ -1,4 +1,5 @@
 """The program as a command: subcommands, help, exit codes, where errors go."""
+import contextlib
 import re
 import signal
 import subprocess
@@ -95,21 +96,34 @@ def test_a_bad_flag_value_is_reported_by_the_name_of_the_flag():
     assert "--listen" in result.stderr and "notaport" in result.stderr
 
 
-def test_serve_runs_from_flags_alone():
+@contextlib.contextmanager
+def serving(*flags):
+    """`quoit serve` with a listener and these flags; yields the port once it answers."""
     port = free_port()
-    with Origin("one") as one, Origin("two") as two:
-        process = subprocess.Popen(
-            [BINARY, "serve", "--listen", f"127.0.0.1:{port}", "--backend", one.address,
-             "--backend", two.address],
-            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        try:
-            wait_until(lambda: answers(port), 20, "the balancer answers")
-            assert {get(port, f"/{i}").origin for i in range(40)} == {"one", "two"}
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
-        finally:
-            process.kill()
-            process.communicate()
+    process = subprocess.Popen([BINARY, "serve", "--listen", f"127.0.0.1:{port}", *flags],
+                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: answers(port), 20, "the balancer answers")
+        yield port
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_serve_runs_from_flags_alone(origins):
+    one, two = origins(2)
+    with serving("--backend", one.address, "--backend", two.address) as port:
+        assert {get(port, f"/{i}").origin for i in range(40)} == {one.name, two.name}
+
+
+def test_serve_follows_a_consul_service_from_flags_alone(origins, consul):
+    one, two = origins(2)
+    for origin in (one, two):
+        consul.register("images", origin.name, origin.port)
+    with serving("--consul", consul.url, "--service", "images") as port:
+        assert {get(port, f"/{i}").origin for i in range(40)} == {one.name, two.name}
 
 
 def answers(port):
