@@ -382,13 +382,28 @@ static void watch_loop(struct control *control)
     control->drain_timer.data = control;
 }
 
+/* From here on the end is certain and near: a signal more must not turn it into a death by signal,
+ * which libev's return to the default action would make of it. */
+static void ignore_signals(struct control *control)
+{
+    sigset_t handled, before;
+    (void)sigemptyset(&handled);
+    for (size_t i = 0; i < N_SIGNALS; i++)
+        (void)sigaddset(&handled, handled_signals[i]);
+    (void)pthread_sigmask(SIG_BLOCK, &handled, &before);
+    for (size_t i = 0; i < N_SIGNALS; i++) {
+        ev_signal_stop(control->loop, &control->signals[i]);
+        (void)signal(handled_signals[i], SIG_IGN);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 static void unwatch_loop(struct control *control)
 {
     struct ev_loop *loop = control->loop;
     ev_async_stop(loop, &control->wake);
     ev_async_stop(loop, &control->stop);
-    for (size_t i = 0; i < N_SIGNALS; i++)
-        ev_signal_stop(loop, &control->signals[i]);
+    ignore_signals(control);
     ev_timer_stop(loop, &control->fill_timer);
     ev_timer_stop(loop, &control->drain_timer);
 }

@@ -329,6 +329,17 @@ def test_a_second_sigterm_ends_it_at_once(quoit, origins):
         assert balancer.process.wait(5) == 0
 
 
+def test_a_storm_of_signals_ends_it_as_cleanly_as_one(quoit, origins):
+    started = origins(1)
+    for _ in range(8):  # there are few moments in which it could matter
+        balancer = quoit({"pools": {SERVICE: static_pool(started)}})
+        deadline = time.monotonic() + 20
+        while balancer.process.poll() is None:
+            assert time.monotonic() < deadline, "it does not end"
+            balancer.signal(signal.SIGTERM)
+        assert balancer.process.returncode == 0
+
+
 def is_refused(port):
     try:
         get(port, "/")
