@@ -27,36 +27,35 @@ static int id_to_member(const void *id, const void *member)
     return strcmp(id, ((const struct member *)member)->endpoint->id);
 }
 
-/* The nodes are the snapshot's members; their positions are those of the endpoints in members. */
-static void fill_nodes(const struct snapshot *snapshot, const struct member *members,
+/* The nodes are the snapshot's n members; their positions are those of the endpoints in members. */
+static void fill_nodes(const struct snapshot *snapshot, const struct member *members, uint32_t n,
                        struct ring_node *nodes)
 {
-    for (uint32_t i = 0; i < snapshot->n; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         const struct member *member = &snapshot->members[i];
         nodes[i] = (struct ring_node){.id = member->endpoint->id,
                                       .id_len = strlen(member->endpoint->id),
                                       .weight = member->weight};
     }
-    for (uint32_t position = 0; position < snapshot->n; position++) {
-        const struct member *member =
-            bsearch(members[position].endpoint->id, snapshot->members, snapshot->n,
-                    sizeof snapshot->members[0], id_to_member);
+    for (uint32_t position = 0; position < n; position++) {
+        const struct member *member = bsearch(members[position].endpoint->id, snapshot->members, n,
+                                              sizeof snapshot->members[0], id_to_member);
         nodes[member - snapshot->members].position = position;
     }
 }
 
-static int make_ring(struct snapshot *snapshot, const struct member *members,
+static int make_ring(struct snapshot *snapshot, const struct member *members, uint32_t n,
                      const struct ring_options *options, const struct snapshot *previous)
 {
-    struct ring_node *nodes = calloc(snapshot->n + (size_t)1, sizeof nodes[0]);
+    struct ring_node *nodes = calloc(n + (size_t)1, sizeof nodes[0]);
     if (nodes == NULL)
         return -ENOMEM;
 
-    fill_nodes(snapshot, members, nodes);
+    fill_nodes(snapshot, members, n, nodes);
     const struct ring *old = previous != NULL ? previous->ring : NULL;
     int r = old != NULL && ring_choice_is_same(ring_options_of(old), options)
-                ? ring_derive(old, nodes, snapshot->n, &snapshot->ring)
-                : ring_new(options, nodes, snapshot->n, &snapshot->ring);
+                ? ring_derive(old, nodes, n, &snapshot->ring)
+                : ring_new(options, nodes, n, &snapshot->ring);
     free(nodes);
     return r;
 }
@@ -81,7 +80,7 @@ int snapshot_build(const struct conf_pool *conf, const struct member *members, s
     int r = has_twins(snapshot) ? -EINVAL : 0;
     struct ring_options options;
     if (r == 0 && ring_choice(conf, &options))
-        r = make_ring(snapshot, members, &options, previous);
+        r = make_ring(snapshot, members, (uint32_t)n, &options, previous);
     if (r < 0) {
         snapshot_unref(snapshot);
         return r;
