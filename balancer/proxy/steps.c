@@ -146,7 +146,6 @@ enum step step_connect(struct request *r)
     if (next != STEP_CONNECT)
         return next;
     if (r->upstream->conn.written > 0) {
-        r->upstream->connected = true;
         r->connected_us = worker_now_us(request_worker(r));
         return STEP_SEND;
     }

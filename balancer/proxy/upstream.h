@@ -23,7 +23,6 @@ struct upstream {
     uint32_t max_idle;         /* of its pool */
     uint32_t keepalive_ms;
     bool reused;    /* has served a request before */
-    bool connected; /* bytes have been written */
 };
 
 /* A pooled connection to endpoint, now request's, or NULL. With `checked` the socket is asked
