@@ -22,7 +22,7 @@ struct upstream {
     struct request *request;   /* NULL while pooled */
     uint32_t max_idle;         /* of its pool */
     uint32_t keepalive_ms;
-    bool reused;    /* has served a request before */
+    bool reused; /* has served a request before */
 };
 
 /* A pooled connection to endpoint, now request's, or NULL. With `checked` the socket is asked
