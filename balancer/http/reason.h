@@ -14,37 +14,41 @@
 
 enum retry_rule { RETRY_NEVER, RETRY_IDEMPOTENT, RETRY_ALWAYS };
 
-/* X(name, status (0: none is sent), retry, word) */
+/* Whose doing it was: a client that leaves or errs is no failure of the endpoint it was connected
+ * to. */
+enum fault { FAULT_OTHER, FAULT_ENDPOINT };
+
+/* X(name, status (0: none is sent), retry, fault, word) */
 #define REASONS(X)                                                                                 \
-    X(OK, 0, RETRY_NEVER, "ok")                                                                    \
-    X(BAD_REQUEST, 400, RETRY_NEVER, "bad_request")                                                \
-    X(NO_ROUTE, 404, RETRY_NEVER, "no_route")                                                      \
-    X(METHOD_REFUSED, 405, RETRY_NEVER, "method_refused")                                          \
-    X(CLIENT_TIMEOUT, 408, RETRY_NEVER, "client_timeout")                                          \
-    X(BODY_TOO_LARGE, 413, RETRY_NEVER, "body_too_large")                                          \
-    X(TARGET_TOO_LONG, 414, RETRY_NEVER, "target_too_long")                                        \
-    X(EXPECTATION_FAILED, 417, RETRY_NEVER, "expectation_failed")                                  \
-    X(HEAD_TOO_LARGE, 431, RETRY_NEVER, "head_too_large")                                          \
-    X(CODING_UNKNOWN, 501, RETRY_NEVER, "coding_unknown")                                          \
-    X(VERSION_UNKNOWN, 505, RETRY_NEVER, "version_unknown")                                        \
-    X(CLIENT_GONE, 0, RETRY_NEVER, "client_gone")                                                  \
-    X(CLIENT_IDLE, 0, RETRY_NEVER, "client_idle")                                                  \
-    X(CLIENT_SLOW, 0, RETRY_NEVER, "client_slow")                                                  \
-    X(NO_ENDPOINT, 503, RETRY_NEVER, "no_endpoint")                                                \
-    X(NO_DESCRIPTORS, 503, RETRY_NEVER, "no_descriptors")                                          \
-    X(CONNECT_FAILED, 502, RETRY_ALWAYS, "connect_failed")                                         \
-    X(CONNECT_TIMEOUT, 504, RETRY_ALWAYS, "connect_timeout")                                       \
-    X(UPSTREAM_CLOSED, 502, RETRY_IDEMPOTENT, "upstream_closed")                                   \
-    X(UPSTREAM_DOWN, 502, RETRY_IDEMPOTENT, "upstream_down")                                       \
-    X(UPSTREAM_BAD, 502, RETRY_NEVER, "upstream_bad")                                              \
-    X(UPSTREAM_TIMEOUT, 504, RETRY_IDEMPOTENT, "upstream_timeout")                                 \
-    X(TOTAL_TIMEOUT, 504, RETRY_NEVER, "total_timeout")                                            \
-    X(TUNNEL_IDLE, 0, RETRY_NEVER, "tunnel_idle")                                                  \
-    X(DRAINED, 0, RETRY_NEVER, "drained")                                                          \
-    X(INTERNAL, 500, RETRY_NEVER, "internal")
+    X(OK, 0, RETRY_NEVER, FAULT_OTHER, "ok")                                                       \
+    X(BAD_REQUEST, 400, RETRY_NEVER, FAULT_OTHER, "bad_request")                                   \
+    X(NO_ROUTE, 404, RETRY_NEVER, FAULT_OTHER, "no_route")                                         \
+    X(METHOD_REFUSED, 405, RETRY_NEVER, FAULT_OTHER, "method_refused")                             \
+    X(CLIENT_TIMEOUT, 408, RETRY_NEVER, FAULT_OTHER, "client_timeout")                             \
+    X(BODY_TOO_LARGE, 413, RETRY_NEVER, FAULT_OTHER, "body_too_large")                             \
+    X(TARGET_TOO_LONG, 414, RETRY_NEVER, FAULT_OTHER, "target_too_long")                           \
+    X(EXPECTATION_FAILED, 417, RETRY_NEVER, FAULT_OTHER, "expectation_failed")                     \
+    X(HEAD_TOO_LARGE, 431, RETRY_NEVER, FAULT_OTHER, "head_too_large")                             \
+    X(CODING_UNKNOWN, 501, RETRY_NEVER, FAULT_OTHER, "coding_unknown")                             \
+    X(VERSION_UNKNOWN, 505, RETRY_NEVER, FAULT_OTHER, "version_unknown")                           \
+    X(CLIENT_GONE, 0, RETRY_NEVER, FAULT_OTHER, "client_gone")                                     \
+    X(CLIENT_IDLE, 0, RETRY_NEVER, FAULT_OTHER, "client_idle")                                     \
+    X(CLIENT_SLOW, 0, RETRY_NEVER, FAULT_OTHER, "client_slow")                                     \
+    X(NO_ENDPOINT, 503, RETRY_NEVER, FAULT_OTHER, "no_endpoint")                                   \
+    X(NO_DESCRIPTORS, 503, RETRY_NEVER, FAULT_OTHER, "no_descriptors")                             \
+    X(CONNECT_FAILED, 502, RETRY_ALWAYS, FAULT_ENDPOINT, "connect_failed")                         \
+    X(CONNECT_TIMEOUT, 504, RETRY_ALWAYS, FAULT_ENDPOINT, "connect_timeout")                       \
+    X(UPSTREAM_CLOSED, 502, RETRY_IDEMPOTENT, FAULT_ENDPOINT, "upstream_closed")                   \
+    X(UPSTREAM_DOWN, 502, RETRY_IDEMPOTENT, FAULT_ENDPOINT, "upstream_down")                       \
+    X(UPSTREAM_BAD, 502, RETRY_NEVER, FAULT_ENDPOINT, "upstream_bad")                              \
+    X(UPSTREAM_TIMEOUT, 504, RETRY_IDEMPOTENT, FAULT_ENDPOINT, "upstream_timeout")                 \
+    X(TOTAL_TIMEOUT, 504, RETRY_NEVER, FAULT_OTHER, "total_timeout")                               \
+    X(TUNNEL_IDLE, 0, RETRY_NEVER, FAULT_OTHER, "tunnel_idle")                                     \
+    X(DRAINED, 0, RETRY_NEVER, FAULT_OTHER, "drained")                                             \
+    X(INTERNAL, 500, RETRY_NEVER, FAULT_OTHER, "internal")
 
 enum reason {
-#define X(name, status, retry, word) REASON_##name,
+#define X(name, status, retry, fault, word) REASON_##name,
     REASONS(X)
 #undef X
         REASON_COUNT
@@ -52,6 +56,7 @@ enum reason {
 
 uint16_t reason_status(enum reason reason);
 enum retry_rule reason_retry(enum reason reason);
+enum fault reason_fault(enum reason reason);
 
 /* The word, as in logs and metric labels; a string constant. */
 const char *reason_word(enum reason reason);

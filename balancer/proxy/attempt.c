@@ -39,25 +39,9 @@ static void let_go_of_upstream(struct request *r)
     r->upstream = NULL;
 }
 
-/* A client that leaves or errs is no failure of the endpoint it was connected to. */
-static bool is_endpoints_fault(enum reason reason)
-{
-    switch (reason) {
-    case REASON_CONNECT_FAILED:
-    case REASON_CONNECT_TIMEOUT:
-    case REASON_UPSTREAM_CLOSED:
-    case REASON_UPSTREAM_DOWN:
-    case REASON_UPSTREAM_BAD:
-    case REASON_UPSTREAM_TIMEOUT:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static void remember_tried(struct request *r, struct endpoint *endpoint, enum reason reason)
 {
-    if (is_endpoints_fault(reason))
+    if (reason_fault(reason) == FAULT_ENDPOINT)
         counter_add(&stats_of(r, endpoint)->failures, 1);
     if (r->n_tried < PICK_MAX_TRIED)
         r->tried[r->n_tried++] = endpoint_ref(endpoint);
