@@ -11,22 +11,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-static long until_failure = -1; /* allocations that succeed before the one that fails; -1: all */
-
-static bool must_fail(void)
-{
-    return until_failure >= 0 && until_failure-- == 0;
-}
-
-static void *counted_malloc(size_t n)
-{
-    return must_fail() ? NULL : malloc(n);
-}
-
-static void *counted_calloc(size_t n, size_t size)
-{
-    return must_fail() ? NULL : calloc(n, size);
-}
+#include "failing_memory.h"
 
 #define malloc counted_malloc
 #define calloc counted_calloc

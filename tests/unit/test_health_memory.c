@@ -16,32 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static long until_failure = -1; /* allocations that succeed before the one that fails; -1: all */
-
-static bool must_fail(void)
-{
-    return until_failure >= 0 && until_failure-- == 0;
-}
-
-static void *counted_malloc(size_t n)
-{
-    return must_fail() ? NULL : malloc(n);
-}
-
-static void *counted_calloc(size_t n, size_t size)
-{
-    return must_fail() ? NULL : calloc(n, size);
-}
-
-static void *counted_realloc(void *old, size_t n)
-{
-    return must_fail() ? NULL : realloc(old, n);
-}
-
-static char *counted_strdup(const char *text)
-{
-    return must_fail() ? NULL : strdup(text);
-}
+#include "failing_memory.h"
 
 #define calloc counted_calloc
 #undef strdup
