@@ -65,6 +65,13 @@ struct conf_key {
     char *name; /* of the query argument, header or cookie; NULL for the others */
 };
 
+/* Whether a key may be served by others than its own endpoint while that one is usable. */
+enum conf_affinity {
+    CONF_AFFINITY_AUTO,   /* as the algorithm is meant; never in a loaded configuration */
+    CONF_AFFINITY_CACHE,  /* yes: when that one is over its bound, or the key is hot */
+    CONF_AFFINITY_STRICT, /* no */
+};
+
 /* What an endpoint's place in the ring hangs on. */
 enum conf_identity {
     CONF_IDENTITY_ADDRESS, /* "address:port" */
@@ -131,6 +138,10 @@ struct conf_pool {
     uint32_t slots;               /* slot table size, a power of two, 2^10 to 2^22 */
     uint32_t points;              /* virtual nodes per unit of weight */
     struct conf_compat compat;
+    enum conf_affinity affinity;
+    double balance_factor; /* of the bound on an endpoint's load: 0 (none) or at least 1 */
+    double balance_slack;  /* times the square root of the average, on top */
+    double hot_key_share;  /* of an endpoint's fair load, above which a key is hot; 0: none is */
     uint64_t seed;     /* of the hash; the same in the whole fleet */
     uint32_t retries;  /* further attempts after the first */
     uint32_t max_idle; /* idle upstream connections per endpoint and worker */
@@ -151,6 +162,13 @@ struct conf_listener {
     uint32_t backlog;
 };
 
+/* A range of addresses: those whose first bits are address's. */
+struct conf_cidr {
+    bool is_v6;
+    uint8_t bits;        /* of the prefix: up to 32, or 128 */
+    uint8_t address[16]; /* network order, IPv4 in the first four; zero behind the prefix */
+};
+
 /* Limits and deadlines towards clients, the same for all listeners. */
 struct conf_client {
     uint32_t header_timeout_ms;    /* first byte to complete head, and accept to first byte */
@@ -162,6 +180,9 @@ struct conf_client {
     uint32_t max_fields;           /* header fields; else 431; at most 256 */
     uint64_t max_body_bytes;       /* else 413; 0: no limit */
     uint32_t max_connections;      /* all workers together; 0: what descriptors allow */
+
+    struct conf_cidr *trusted_proxies; /* what these peers say of their clients is believed */
+    size_t n_trusted_proxies;          /* 0: nobody's */
 };
 
 struct conf_consul {

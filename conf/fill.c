@@ -317,6 +317,8 @@ static void fill_values(struct filler *filler, const struct path *path,
     bool is_list = conf_node_is_set(node) && node->type == CONF_NODE_LIST && node->n > 0;
     if (conf_node_is_set(node) && node->type == CONF_NODE_LIST && node->n == 0)
         report(filler, path, node->place, "found an empty list", option);
+    if (!conf_node_is_set(node) && option->fallback == NULL)
+        return; /* no entries at all */
     uint8_t *entries = make_entries(filler, option, is_list ? node->n : 1, base);
     if (entries == NULL)
         return;

@@ -44,6 +44,12 @@ static const char *const haproxy_hashes[] = {
     [CONF_HAPROXY_CRC32] = "crc32",
     NULL,
 };
+static const char *const affinities[] = {
+    [CONF_AFFINITY_AUTO] = "auto",
+    [CONF_AFFINITY_CACHE] = "cache",
+    [CONF_AFFINITY_STRICT] = "strict",
+    NULL,
+};
 static const char *const identities[] = {
     [CONF_IDENTITY_ADDRESS] = "address", [CONF_IDENTITY_SERVICE] = "service", NULL};
 static const char *const check_types[] = {
@@ -188,6 +194,13 @@ const struct conf_option conf_options[] = {
      .fallback = "0",
      .meaning = "Client connections of all workers together; more are closed at once. 0 takes as "
                 "many as the descriptors of the process allow."},
+
+    {.key = "client.trusted_proxies",
+     .type = &conf_type_cidrs,
+     ENTRIES(conf, client.trusted_proxies, client.n_trusted_proxies),
+     .meaning = "Addresses of the proxies in front of quoit. Only what these say in "
+                "X-Forwarded-For is believed: the client is the last address in it that is not "
+                "one of theirs. Without it the client is always who has connected."},
 
     {.key = "consul",
      .type = &conf_type_section,
@@ -412,6 +425,41 @@ const struct conf_option conf_options[] = {
                 "datacenter, node and ID of its Consul `service`, so that an instance keeps its "
                 "keys when it comes back at another address. Static endpoints have only the "
                 "address."},
+    {.key = "pools.NAME.affinity",
+     .type = &conf_type_word,
+     AT(conf_pool, affinity),
+     .words = affinities,
+     .fallback = "auto",
+     .meaning = "What a key's endpoint means. `cache`: its best place; while that endpoint is over "
+                "its bound, or the key is so hot that it would load it too much, the key's next "
+                "endpoints take part. `strict`: its only place as long as that endpoint is up, as "
+                "sessions need it. `auto` is `cache` for `hash` and `ring`, and `strict` for the "
+                "algorithms of other programs."},
+    {.key = "pools.NAME.balance_factor",
+     .type = &conf_type_decimal,
+     AT(conf_pool, balance_factor),
+     RANGE(0, 1000),
+     .fallback = "1.5",
+     .meaning = "Bounded load: an endpoint takes a request by hash while it has fewer in flight "
+                "than this many times its fair share of the pool's, plus `balance_slack`. 0 sets "
+                "no bound; 1.25 with a slack of 0 is HAProxy's `hash-balance-factor 125`. Only "
+                "with affinity `cache`."},
+    {.key = "pools.NAME.balance_slack",
+     .type = &conf_type_decimal,
+     AT(conf_pool, balance_slack),
+     RANGE(0, 1000),
+     .fallback = "3",
+     .meaning = "So many times the square root of its fair share an endpoint may have in flight "
+                "on top of `balance_factor`: what chance alone puts there, so that keys do not "
+                "leave their caches while few requests are in flight."},
+    {.key = "pools.NAME.hot_key_share",
+     .type = &conf_type_decimal,
+     AT(conf_pool, hot_key_share),
+     RANGE(0, 1000),
+     .fallback = "0.05",
+     .meaning = "A key that brings more than this part of one endpoint's fair load is hot: it is "
+                "served by as many of its endpoints as it has such parts, the one with the fewest "
+                "requests in flight each time. 0 knows no hot keys. Only with affinity `cache`."},
     {.key = "pools.NAME.slots",
      .type = &conf_type_power,
      AT(conf_pool, slots),

@@ -436,6 +436,65 @@ static void describe_urls(const struct conf_option *option, FILE *out)
 
 const struct conf_type conf_type_urls = {CONF_SHAPE_VALUES, parse_url, describe_urls};
 
+/* Whether no bit is set behind the first `bits` of the n bytes. */
+static bool is_prefix(const uint8_t *address, size_t n, uint64_t bits)
+{
+    for (uint64_t i = bits; i < n * 8; i++) {
+        if ((address[i / 8] >> (7 - i % 8) & 1) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* IPv4 mapped into IPv6 (RFC 4291 section 2.5.5.2) is IPv4. */
+static void unmap(struct conf_cidr *cidr)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    if (!cidr->is_v6 || cidr->bits < 96 || memcmp(cidr->address, mapped, sizeof(mapped)) != 0)
+        return;
+    cidr->is_v6 = false;
+    cidr->bits = (uint8_t)(cidr->bits - 96);
+    memmove(cidr->address, cidr->address + sizeof(mapped), 4);
+    memset(cidr->address + 4, 0, sizeof(cidr->address) - 4);
+}
+
+/* An address alone is a range of one. Bits behind the prefix are a mistake. */
+static int parse_cidr(const struct conf_option *option, const char *text, void *field,
+                      struct conf_arena *arena)
+{
+    (void)option;
+    (void)arena;
+    char address[INET6_ADDRSTRLEN];
+    size_t n = strcspn(text, "/");
+    if (n >= sizeof(address))
+        return -EINVAL;
+    memcpy(address, text, n);
+    address[n] = '\0';
+    struct conf_cidr cidr = {.is_v6 = strchr(address, ':') != NULL};
+    if (inet_pton(cidr.is_v6 ? AF_INET6 : AF_INET, address, cidr.address) != 1)
+        return -EINVAL;
+    size_t n_bytes = cidr.is_v6 ? 16 : 4;
+    uint64_t bits = n_bytes * 8;
+    if (text[n] == '/' && conf_parse_number(text + n + 1, &bits) != 0)
+        return -EINVAL;
+    if (bits > n_bytes * 8 || !is_prefix(cidr.address, n_bytes, bits))
+        return -EINVAL;
+    cidr.bits = (uint8_t)bits;
+    unmap(&cidr);
+    *(struct conf_cidr *)field = cidr;
+    return 0;
+}
+
+static void describe_cidrs(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    fputs("an address or a range of them without bits behind its prefix, such as `10.0.0.0/8` or "
+          "`2001:db8::/32`, or a list of them",
+          out);
+}
+
+const struct conf_type conf_type_cidrs = {CONF_SHAPE_VALUES, parse_cidr, describe_cidrs};
+
 /* ---- hash keys */
 
 static const struct {

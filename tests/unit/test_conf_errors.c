@@ -200,6 +200,26 @@ static void test_wrong_addresses(void **state)
     }
 }
 
+static void test_wrong_ranges_of_addresses(void **state)
+{
+    (void)state;
+    static const char *const ranges[] = {
+        "10.0.0.1/8", "10.0.0.0/33",    "10.0.0.0/",   "10.0.0.0/-1", "10.0.0.0/8/8",  "10.0.0",
+        "[::1]",      "2001:db8::/129", "proxy.local", "::/+0",       "2001:db8::1/64"};
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(*ranges); i++) {
+        char line[100];
+        char expected[300];
+        snprintf(line, sizeof(line), "client: { trusted_proxies: ['::1', '%s'] }", ranges[i]);
+        snprintf(
+            expected, sizeof(expected),
+            "f:3:36: client.trusted_proxies.1: found \"%s\", expected an address or a range of "
+            "them without bits behind its prefix, such as `10.0.0.0/8` or `2001:db8::/32`, or "
+            "a list of them\n",
+            ranges[i]);
+        assert_error_at_top(line, expected);
+    }
+}
+
 static void test_wrong_hash_keys(void **state)
 {
     (void)state;
@@ -502,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_wrong_words),
         cmocka_unit_test(test_wrong_texts_paths_and_hosts),
         cmocka_unit_test(test_wrong_addresses),
+        cmocka_unit_test(test_wrong_ranges_of_addresses),
         cmocka_unit_test(test_wrong_hash_keys),
         cmocka_unit_test(test_wrong_status_codes),
         cmocka_unit_test(test_values_of_the_wrong_shape),

@@ -367,6 +367,37 @@ static void test_every_hash_key_has_its_spelling(void **state)
     }
 }
 
+static void test_trusted_proxies_are_ranges_of_addresses(void **state)
+{
+    (void)state;
+    struct conf *conf = load("{listeners: ':1', pools: {a: {service: a}}, client: {trusted_proxies:"
+                             " [10.0.0.0/8, '2001:db8::/33', 192.0.2.1, '::ffff:10.0.0.0/104',"
+                             " '::/0']}}");
+    static const struct conf_cidr expected[] = {
+        {.bits = 8, .address = {10}},
+        {.is_v6 = true, .bits = 33, .address = {0x20, 0x01, 0x0d, 0xb8}},
+        {.bits = 32, .address = {192, 0, 2, 1}},
+        {.bits = 8, .address = {10}},
+        {.is_v6 = true, .bits = 0},
+    };
+    assert_int_equal(conf->client.n_trusted_proxies, 5);
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(conf->client.trusted_proxies[i].is_v6, expected[i].is_v6);
+        assert_int_equal(conf->client.trusted_proxies[i].bits, expected[i].bits);
+        assert_memory_equal(conf->client.trusted_proxies[i].address, expected[i].address, 16);
+    }
+    conf_free(conf);
+}
+
+static void test_nobody_is_trusted_without_being_named(void **state)
+{
+    (void)state;
+    struct conf *conf = load("{listeners: ':1', pools: {a: {service: a}}}");
+    assert_int_equal(conf->client.n_trusted_proxies, 0);
+    assert_null(conf->client.trusted_proxies);
+    conf_free(conf);
+}
+
 static void test_null_is_the_default(void **state)
 {
     (void)state;
@@ -449,6 +480,8 @@ int main(void)
         cmocka_unit_test(test_a_pools_deadlines_and_check_are_read_as_written),
         cmocka_unit_test(test_json_is_read_as_yaml),
         cmocka_unit_test(test_every_hash_key_has_its_spelling),
+        cmocka_unit_test(test_trusted_proxies_are_ranges_of_addresses),
+        cmocka_unit_test(test_nobody_is_trusted_without_being_named),
         cmocka_unit_test(test_null_is_the_default),
         cmocka_unit_test(test_an_alias_repeats_what_its_anchor_says),
         cmocka_unit_test(test_single_values_stand_for_lists_and_sections),
