@@ -270,7 +270,7 @@ static uint64_t read_up(const struct member *member)
 
 static uint64_t read_in_flight(const struct member *member)
 {
-    return atomic_load_explicit(&member->endpoint->in_flight, memory_order_relaxed);
+    return endpoint_in_flight(member->endpoint);
 }
 
 static void put_pool_gauges(struct page *page)

@@ -85,6 +85,7 @@ int snapshot_build(const struct conf_pool *conf, const struct member *members, s
         snapshot_unref(snapshot);
         return r;
     }
+    snapshot_count_live(snapshot);
     *ret = snapshot;
     return 0;
 }

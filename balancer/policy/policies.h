@@ -25,6 +25,10 @@ extern const struct policy_ops policy_random_two;
 /* The next number of a pick's stream of random bits. */
 uint64_t pick_random(uint64_t *stream);
 
+/* For the trace, where there is one: how the choice is made, and what became of a candidate. */
+void pick_way(const struct pick *pick, enum pick_way way, uint32_t alternatives);
+void pick_note(const struct pick *pick, const struct member *member, enum pick_verdict verdict);
+
 /* The first member at or after start, wherever it lies, that may take the request; NULL when there
  * is none. The last resort of the policies that probe. */
 const struct member *pick_scan(const struct pick *pick, uint64_t start);

@@ -39,10 +39,72 @@ static bool was_tried(const struct pick *pick, const struct endpoint *endpoint)
     return false;
 }
 
+const char *pick_way_word(enum pick_way way)
+{
+    static const char *const words[] = {
+#define X(name, word) [PICK_##name] = (word),
+        PICK_WAYS(X)
+#undef X
+    };
+    return words[way];
+}
+
+const char *pick_verdict_word(enum pick_verdict verdict)
+{
+    static const char *const words[] = {
+#define X(name, word) [PICK_VERDICT_##name] = (word),
+        PICK_VERDICTS(X)
+#undef X
+    };
+    return words[verdict];
+}
+
+void pick_way(const struct pick *pick, enum pick_way way, uint32_t alternatives)
+{
+    if (pick->trace == NULL)
+        return;
+    pick->trace->way = way;
+    pick->trace->alternatives = alternatives;
+}
+
+static struct pick_candidate *candidate_of(struct pick_trace *trace, uint32_t member)
+{
+    for (uint32_t i = 0; i < trace->n; i++) {
+        if (trace->candidates[i].member == member)
+            return &trace->candidates[i];
+    }
+    return trace->n < trace->max ? &trace->candidates[trace->n++] : NULL;
+}
+
+void pick_note(const struct pick *pick, const struct member *member, enum pick_verdict verdict)
+{
+    if (pick->trace == NULL)
+        return;
+    uint32_t index = (uint32_t)(member - pick->snapshot->members);
+    struct pick_candidate *candidate = candidate_of(pick->trace, index);
+    if (candidate == NULL)
+        return;
+    *candidate = (struct pick_candidate){
+        .member = index,
+        .verdict = verdict,
+        .in_flight = endpoint_in_flight(member->endpoint),
+        .limit = pick_limit(pick->snapshot, member, pick->in_flight),
+    };
+}
+
 bool pick_allows(const struct pick *pick, const struct member *member)
 {
-    return member->weight > 0 && endpoint_is_usable(member->endpoint) &&
-           !was_tried(pick, member->endpoint);
+    enum pick_verdict verdict;
+    if (!(member->weight > 0))
+        verdict = PICK_VERDICT_WEIGHTLESS;
+    else if (!endpoint_is_usable(member->endpoint))
+        verdict = PICK_VERDICT_UNUSABLE;
+    else if (was_tried(pick, member->endpoint))
+        verdict = PICK_VERDICT_TRIED;
+    else
+        return true;
+    pick_note(pick, member, verdict);
+    return false;
 }
 
 uint64_t pick_random(uint64_t *stream)
@@ -76,9 +138,30 @@ void policy_state_free(const struct snapshot *snapshot, struct policy_state *sta
         policy_for(snapshot->conf->algorithm)->state_free(state);
 }
 
+static void note_choice(const struct pick *pick, const struct endpoint *endpoint)
+{
+    const struct snapshot *snapshot = pick->snapshot;
+    if (endpoint == NULL)
+        pick_way(pick, PICK_NOBODY, 1);
+    for (uint32_t i = 0; endpoint != NULL && pick->trace->max > 0 && i < snapshot->n; i++) {
+        if (snapshot->members[i].endpoint == endpoint)
+            pick_note(pick, &snapshot->members[i], PICK_VERDICT_CHOSEN);
+    }
+}
+
 struct endpoint *policy_pick(const struct pick *pick)
 {
-    return policy_for(pick->snapshot->conf->algorithm)->pick(pick);
+    if (pick->trace != NULL)
+        *pick->trace = (struct pick_trace){
+            .way = PICK_TURN,
+            .alternatives = 1,
+            .max = pick->trace->max,
+            .candidates = pick->trace->candidates,
+        };
+    struct endpoint *endpoint = policy_for(pick->snapshot->conf->algorithm)->pick(pick);
+    if (pick->trace != NULL)
+        note_choice(pick, endpoint);
+    return endpoint;
 }
 
 struct endpoint *policy_home(const struct pick *pick)

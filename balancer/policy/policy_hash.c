@@ -1,10 +1,19 @@
 /*
- * Consistent hashing: the endpoint that the ring gives the key, whichever kind of ring it is. One
- * that may not be used is skipped: exactly its keys move, each to its own next choice, and come
- * back when it recovers. Requests without a key take turns, and so do those whose walk ends.
+ * Consistent hashing: a key's endpoints in the order of its walk over the ring, whichever kind of
+ * ring it is.
+ *
+ * - One that may not be used is skipped: exactly its keys move, each to its own next choice, and
+ *   come back when it recovers.
+ * - One over its bound (bound.c) is passed by: the key overflows to its next choice.
+ * - A hot key brings more than a part (hot_key_share) of one endpoint's fair load. While its first
+ *   endpoint is busy it is served by the first of its walk, as many as it has such parts: each
+ *   time by the least busy. Balancers that share nothing come to the same ones.
+ *
+ * Requests without a key take turns, and so do those whose walk ends.
  */
-#include "balancer/policy/policies.h"
+#include <math.h>
 
+#include "balancer/policy/policies.h"
 #include "hashring/hash.h"
 
 /* With one endpoint in fifty left a walk this long misses it once in 180 times. A walk that has an
@@ -12,36 +21,141 @@
 #define MAX_PROBES 256
 #define MIN_PROBES 24
 
+/* A hot key's endpoints; what is too much for so many overflows from there. */
+#define MAX_ALTERNATIVES 32
+
+/* A walk over the members that may take the request. */
+struct search {
+    const struct pick *pick;
+    struct ring_walk walk;
+    uint32_t probes; /* left */
+    bool has_ended;  /* the ring's own walk did */
+};
+
 static uint32_t probes_for(const struct snapshot *snapshot)
 {
     uint32_t n = snapshot->n < MAX_PROBES / 4 ? 4 * snapshot->n : MAX_PROBES;
     return n > MIN_PROBES ? n : MIN_PROBES;
 }
 
-static struct endpoint *walk(const struct pick *pick)
+/* The next one, which may have come before; NULL at the end. */
+static const struct member *search_next(struct search *search)
 {
-    const struct snapshot *snapshot = pick->snapshot;
-    struct ring_walk walk;
-    ring_walk_start(&walk, snapshot->ring, pick->hash);
-    for (uint32_t i = probes_for(snapshot); i > 0; i--) {
-        uint32_t node = ring_walk_next(&walk);
-        if (node == RING_NONE)
-            return policy_round_robin.pick(pick);
-        if (pick_allows(pick, &snapshot->members[node]))
-            return snapshot->members[node].endpoint;
+    const struct snapshot *snapshot = search->pick->snapshot;
+    while (search->probes > 0) {
+        search->probes--;
+        uint32_t node = ring_walk_next(&search->walk);
+        if (node == RING_NONE) {
+            search->has_ended = true;
+            return NULL;
+        }
+        if (pick_allows(search->pick, &snapshot->members[node]))
+            return &snapshot->members[node];
     }
-    /* Where the scan begins hangs on the key alone, so the key stays where it lands. */
-    const struct member *member = pick_scan(pick, mix64(pick->hash));
-    return member != NULL ? member->endpoint : NULL;
+    return NULL;
+}
+
+static bool is_under_bound(const struct pick *pick, const struct member *member)
+{
+    double limit = pick_limit(pick->snapshot, member, pick->in_flight);
+    if (!isfinite(limit) || endpoint_in_flight(member->endpoint) < limit)
+        return true;
+    pick_note(pick, member, PICK_VERDICT_OVER_BOUND);
+    return false;
+}
+
+/* The first one under its bound from member on; NULL when all that the walk meets are over. */
+static const struct member *pass_by_full(struct search *search, const struct member *member)
+{
+    while (member != NULL && !is_under_bound(search->pick, member))
+        member = search_next(search);
+    return member;
+}
+
+/* How many endpoints the key needs so that it brings none more than its part. */
+static uint32_t alternatives_for(const struct pick *pick, const struct member *home)
+{
+    const struct conf_pool *conf = pick->snapshot->conf;
+    if (!(pick->key_share > 0) || !(conf->hot_key_share > 0))
+        return 1;
+    double live = atomic_load_explicit(&pick->snapshot->live_weight, memory_order_relaxed);
+    double parts = pick->key_share * live / (home->weight * conf->hot_key_share);
+    return parts > MAX_ALTERNATIVES ? MAX_ALTERNATIVES : parts > 1 ? (uint32_t)ceil(parts) : 1;
+}
+
+static double load_of(const struct member *member)
+{
+    return (double)endpoint_in_flight(member->endpoint) / member->weight;
+}
+
+static bool is_among(const struct member *const *members, uint32_t n, const struct member *member)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (members[i] == member)
+            return true;
+    }
+    return false;
+}
+
+/* The least busy of the first n that the walk meets; home, the first of them, among equals. */
+static const struct member *least_busy(struct search *search, const struct member *home, uint32_t n)
+{
+    const struct member *seen[MAX_ALTERNATIVES] = {home};
+    const struct member *best = home, *member;
+    double least = load_of(home);
+    for (uint32_t n_seen = 1; n_seen < n && (member = search_next(search)) != NULL;) {
+        if (is_among(seen, n_seen, member))
+            continue;
+        seen[n_seen++] = member;
+        double load = load_of(member);
+        pick_note(search->pick, load < least ? best : member, PICK_VERDICT_BUSIER);
+        if (load < least) {
+            best = member;
+            least = load;
+        }
+    }
+    return best;
+}
+
+/* Affinity `cache`: home is the first of the walk. */
+static const struct member *pick_by_load(struct search *search, const struct member *home)
+{
+    const struct pick *pick = search->pick;
+    const struct member *best = home;
+    uint32_t n = alternatives_for(pick, home);
+    if (n > 1) {
+        best = least_busy(search, home, n);
+        pick_way(pick, best != home ? PICK_HOT : PICK_HOME, n);
+    }
+    const struct member *member = pass_by_full(search, best);
+    if (member != NULL && member != best)
+        pick_way(pick, PICK_OVERFLOW, n);
+    return member != NULL ? member : best;
 }
 
 static struct endpoint *hash_pick(const struct pick *pick)
 {
-    if (!pick->has_key || pick->snapshot->ring == NULL)
+    const struct snapshot *snapshot = pick->snapshot;
+    if (!pick->has_key || snapshot->ring == NULL)
         return policy_round_robin.pick(pick);
-    return walk(pick);
-}
 
+    struct search search = {.pick = pick, .probes = probes_for(snapshot)};
+    ring_walk_start(&search.walk, snapshot->ring, pick->hash);
+    uint32_t probes = search.probes;
+    const struct member *member = search_next(&search);
+    if (member != NULL) {
+        pick_way(pick, search.probes + 1 == probes ? PICK_HOME : PICK_NEXT, 1);
+        if (snapshot->conf->affinity == CONF_AFFINITY_CACHE)
+            member = pick_by_load(&search, member);
+    } else if (search.has_ended) {
+        return policy_round_robin.pick(pick);
+    } else {
+        pick_way(pick, PICK_SCAN, 1);
+        /* Where the scan begins hangs on the key alone, so the key stays where it lands. */
+        member = pick_scan(pick, mix64(pick->hash));
+    }
+    return member != NULL ? member->endpoint : NULL;
+}
 static struct policy_state *hash_state_new(const struct snapshot *snapshot, uint64_t random)
 {
     return policy_round_robin.state_new(snapshot, random);

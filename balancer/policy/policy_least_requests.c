@@ -14,8 +14,7 @@ struct best {
 
 static double load_with_one_more(const struct member *member)
 {
-    uint32_t n = atomic_load_explicit(&member->endpoint->in_flight, memory_order_relaxed);
-    return ((double)n + 1) / member->weight;
+    return ((double)endpoint_in_flight(member->endpoint) + 1) / member->weight;
 }
 
 /* The k-th of equals replaces the one before with probability 1/k: each of them is as likely. */

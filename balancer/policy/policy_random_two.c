@@ -141,8 +141,7 @@ static const struct member *draw_allowed(const struct pick *pick, const struct m
 
 static double load_of(const struct member *member)
 {
-    uint32_t n = atomic_load_explicit(&member->endpoint->in_flight, memory_order_relaxed);
-    return (double)n / member->weight;
+    return (double)endpoint_in_flight(member->endpoint) / member->weight;
 }
 
 static struct endpoint *random_two_pick(const struct pick *pick)

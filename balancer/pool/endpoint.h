@@ -37,7 +37,8 @@ LIST_HEAD(upstream_list, upstream);
 
 /* One worker's part of an endpoint; that worker alone touches it (stats are read by control). */
 struct endpoint_local {
-    _Alignas(64) struct endpoint_stats stats;
+    _Alignas(64) _Atomic uint32_t in_flight; /* requests; all may read it */
+    struct endpoint_stats stats;
     struct upstream_list idle;   /* pooled connections, the last used first */
     struct upstream_list active; /* connections that carry a request */
     uint32_t n_idle;
@@ -51,7 +52,6 @@ struct endpoint {
     uint64_t serial; /* unique in the process: the health module's cookie */
     uint32_t n_locals;
     _Atomic uint32_t references;
-    _Atomic uint32_t in_flight;     /* requests, all workers */
     _Atomic uint8_t source;         /* enum endpoint_source */
     _Atomic uint8_t probe;          /* enum endpoint_probe */
     struct endpoint_local locals[]; /* one a worker */
@@ -63,6 +63,24 @@ struct endpoint *endpoint_new(const char *id, const char *address, const struct 
 
 struct endpoint *endpoint_ref(struct endpoint *endpoint);
 void endpoint_unref(struct endpoint *endpoint); /* accepts NULL */
+
+/* A worker's request goes there, and is over (n is 1 or -1): a plain load and store, since that
+ * worker is the only writer. */
+static inline void endpoint_add_in_flight(struct endpoint *endpoint, uint32_t worker, int32_t n)
+{
+    _Atomic uint32_t *own = &endpoint->locals[worker].in_flight;
+    uint32_t now = atomic_load_explicit(own, memory_order_relaxed) + (uint32_t)n;
+    atomic_store_explicit(own, now, memory_order_relaxed);
+}
+
+/* Requests in flight of all workers, as of about now. */
+static inline uint32_t endpoint_in_flight(const struct endpoint *endpoint)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < endpoint->n_locals; i++)
+        sum += atomic_load_explicit(&endpoint->locals[i].in_flight, memory_order_relaxed);
+    return sum;
+}
 
 /*
  * Whether new requests may go there: the written rule that combines the two views.

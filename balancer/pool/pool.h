@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "balancer/pool/heat.h"
 #include "balancer/pool/snapshot.h"
 #include "balancer/pool/stats.h"
 
@@ -23,13 +24,16 @@ struct pool_source_stats {
     _Atomic uint32_t is_held; /* 1 while an answer is held back */
 };
 
-/* One worker's counters of a pool, a cache line apart from the next worker's. */
+/* One worker's part of a pool, a cache line apart from the next worker's. */
 struct pool_local {
-    _Alignas(64) struct pool_stats stats;
+    _Alignas(64) _Atomic uint32_t in_flight; /* requests at endpoints; all may read it */
+    struct heat *heat;                       /* NULL where no key can be hot */
+    struct pool_stats stats;
 };
 
 struct pool {
     const struct conf_pool *conf;
+    bool has_ring;
     struct ring_options ring_options; /* all zero without a ring */
     pthread_rwlock_t lock;
     struct snapshot *current; /* under lock; never NULL once the pool is made */
@@ -42,6 +46,26 @@ struct pool {
 /* Makes a pool with an empty snapshot (number 0). Returns 0 or -errno. */
 int pool_init(struct pool *pool, const struct conf_pool *conf, uint32_t n_workers);
 void pool_fini(struct pool *pool);
+
+/* The worker's request goes to an endpoint, and is over (n is 1 or -1). */
+static inline void pool_add_in_flight(struct pool *pool, uint32_t worker, int32_t n)
+{
+    _Atomic uint32_t *own = &pool->locals[worker].in_flight;
+    uint32_t now = atomic_load_explicit(own, memory_order_relaxed) + (uint32_t)n;
+    atomic_store_explicit(own, now, memory_order_relaxed);
+}
+
+/* Requests at endpoints, of all workers, as of about now. */
+static inline uint32_t pool_in_flight(const struct pool *pool)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < pool->n_locals; i++)
+        sum += atomic_load_explicit(&pool->locals[i].in_flight, memory_order_relaxed);
+    return sum;
+}
+
+/* The key's share of the pool's requests of late, all workers together; any thread. */
+double pool_key_share(const struct pool *pool, uint64_t hash);
 
 /* A reference to the current snapshot; any thread. */
 struct snapshot *pool_acquire(struct pool *pool);

@@ -21,6 +21,17 @@ struct snapshot *snapshot_ref(struct snapshot *snapshot)
     return snapshot;
 }
 
+void snapshot_count_live(struct snapshot *snapshot)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < snapshot->n; i++) {
+        const struct member *member = &snapshot->members[i];
+        if (member->weight > 0 && endpoint_is_usable(member->endpoint))
+            sum += member->weight;
+    }
+    atomic_store_explicit(&snapshot->live_weight, sum, memory_order_relaxed);
+}
+
 static void snapshot_free(struct snapshot *snapshot)
 {
     for (uint32_t i = 0; i < snapshot->n; i++)

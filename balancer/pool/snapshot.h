@@ -24,6 +24,7 @@ struct snapshot {
     uint64_t number;   /* of its pool, from 1 on */
     struct ring *ring; /* NULL for algorithms without one */
     _Atomic uint32_t references;
+    _Atomic double live_weight; /* of the usable members, all together: snapshot_count_live() */
     uint32_t n;
     struct member members[]; /* sorted by endpoint id */
 };
@@ -33,6 +34,10 @@ struct snapshot {
 struct snapshot *snapshot_new(const struct conf_pool *conf, uint32_t n);
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
+
+/* Sums up live_weight. Control calls it before it publishes the snapshot, and again when a member's
+ * state has changed. */
+void snapshot_count_live(struct snapshot *snapshot);
 
 /* Frees the ring and gives back the endpoints with the last reference; accepts NULL. */
 void snapshot_unref(struct snapshot *snapshot);

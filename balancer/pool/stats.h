@@ -63,7 +63,10 @@ void histogram_add(struct histogram *histogram, uint64_t us);
 #define POOL_COUNTERS(X)                                                                           \
     X(retries, "pool_retries_total", "Attempts after the first")                                   \
     X(redispatched, "pool_redispatched_total",                                                     \
-      "Requests whose key's first endpoint was not the one that served them")
+      "Requests whose key's first endpoint was not the one that served them")                      \
+    X(overflowed, "pool_overflowed_total", "Picks that passed by an endpoint over its bound")      \
+    X(hot_spread, "pool_hot_spread_total",                                                         \
+      "Picks that sent a hot key to another than its first endpoint")
 
 /* of one worker and endpoint */
 #define ENDPOINT_COUNTERS(X)                                                                       \

@@ -31,10 +31,17 @@ static void rewind_body(struct request *r)
     r->client->conn.in.start = r->body_at;
 }
 
+static void count_in_flight(struct request *r, struct endpoint *endpoint, int32_t n)
+{
+    uint32_t worker = request_worker(r)->index;
+    endpoint_add_in_flight(endpoint, worker, n);
+    pool_add_in_flight(r->view->pool, worker, n);
+}
+
 static void let_go_of_upstream(struct request *r)
 {
     struct endpoint *endpoint = r->upstream->endpoint;
-    (void)atomic_fetch_sub_explicit(&endpoint->in_flight, 1, memory_order_relaxed);
+    count_in_flight(r, endpoint, -1);
     counter_add(&stats_of(r, endpoint)->bytes_out, r->upstream->conn.written);
     r->upstream = NULL;
 }
@@ -116,20 +123,49 @@ void attempt_finish(struct request *r)
         upstream_close(upstream);
 }
 
+static struct pool_local *pool_local_of(const struct request *r)
+{
+    return &r->view->pool->locals[request_worker(r)->index];
+}
+
+static void count_key(struct request *r)
+{
+    struct heat *heat = pool_local_of(r)->heat;
+    if (heat != NULL && r->has_key)
+        r->key_share = heat_count(heat, r->hash, r->key, worker_now_us(request_worker(r)));
+}
+
+static void count_way(struct request *r, enum pick_way way)
+{
+    struct pool_stats *stats = &pool_local_of(r)->stats;
+    if (way == PICK_OVERFLOW)
+        counter_add(&stats->overflowed, 1);
+    else if (way == PICK_HOT)
+        counter_add(&stats->hot_spread, 1);
+}
+
 static struct endpoint *pick(struct request *r)
 {
     struct worker *worker = request_worker(r);
     r->view = worker_pool(worker, (size_t)(r->pool - worker->proxy->conf->pools));
+    struct pick_trace trace = {.max = 0};
     struct pick choice = {.snapshot = r->view->snapshot,
                           .state = r->view->state,
                           .hash = r->hash,
                           .has_key = r->has_key,
+                          .in_flight = pool_in_flight(r->view->pool),
                           .random = worker_random(worker),
                           .tried = r->tried,
-                          .n_tried = r->n_tried};
-    if (r->n_attempts == 0)
+                          .n_tried = r->n_tried,
+                          .trace = &trace};
+    if (r->n_attempts == 0) {
         r->home = policy_home(&choice);
-    return policy_pick(&choice);
+        count_key(r);
+    }
+    choice.key_share = r->key_share;
+    struct endpoint *endpoint = policy_pick(&choice);
+    count_way(r, trace.way);
+    return endpoint;
 }
 
 bool attempt_has_alternative(const struct request *r)
@@ -153,7 +189,7 @@ static enum step send_to(struct request *r, struct upstream *upstream)
     upstream->max_idle = r->pool->max_idle;
     upstream->keepalive_ms = r->pool->timeouts.keepalive_ms;
     upstream->conn.written = 0;
-    (void)atomic_fetch_add_explicit(&upstream->endpoint->in_flight, 1, memory_order_relaxed);
+    count_in_flight(r, upstream->endpoint, 1);
     counter_add(&stats_of(r, upstream->endpoint)->attempts, 1);
     r->attempt_us = worker_now_us(worker);
     r->connected_us = r->sent_us = r->answered_us = r->patience_us = 0;
@@ -186,7 +222,7 @@ enum step attempt_begin(struct request *r)
         return STEP_REPLY;
     }
     if (r->n_attempts++ > 0)
-        counter_add(&r->view->pool->locals[worker->index].stats.retries, 1);
+        counter_add(&pool_local_of(r)->stats.retries, 1);
     /* A body may outgrow the buffer from which it would be sent again. */
     bool is_safe = h1_method_is_idempotent(r->head.method) && r->head.framing.body == H1_BODY_NONE;
     struct upstream *upstream =

@@ -71,6 +71,7 @@ struct request {
     struct span key;
     uint32_t key_at; /* its offset in the head; beyond head_n: it lies elsewhere */
     uint64_t hash;
+    double key_share; /* of the pool's requests of late; 0: not hot */
     struct endpoint *tried[PICK_MAX_TRIED]; /* references */
 
     uint64_t begun_us, attempt_us, connected_us, sent_us, answered_us;

@@ -534,7 +534,7 @@ static void finish(void)
     assert(worker_clients(scene.worker) == 0);
     assert(atomic_load(&house.proxy.n_clients) == 0);
     for (size_t i = 0; i < ENDPOINTS; i++)
-        assert(atomic_load(&house.endpoints[i]->in_flight) == 0);
+        assert(endpoint_in_flight(house.endpoints[i]) == 0);
     worker_free(scene.worker);
     for (size_t i = 0; i < ENDPOINTS; i++)
         assert(atomic_load(&house.endpoints[i]->references) == 2);

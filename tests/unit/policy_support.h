@@ -13,7 +13,7 @@
 #include "balancer/policy/policy.h"
 #include "hashring/hash.h"
 
-enum { BENCH_MAX = 1000 };
+enum { BENCH_MAX = 1000, BENCH_WORKERS = 4 };
 
 /* A pool on the workbench: one snapshot, one worker's state, and the endpoints themselves. */
 struct bench {
@@ -44,7 +44,8 @@ static inline struct endpoint *bench_endpoint(uint32_t number)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(80)};
     snprintf(id, sizeof id, "e%04u", number);
     struct endpoint *endpoint =
-        endpoint_new(id, "127.0.0.1:80", (const struct sockaddr *)&address, sizeof address, 1);
+        endpoint_new(id, "127.0.0.1:80", (const struct sockaddr *)&address, sizeof address,
+                     BENCH_WORKERS);
     assert_non_null(endpoint);
     return endpoint;
 }
@@ -105,7 +106,7 @@ static inline void bench_bring_up(struct bench *bench, uint32_t i)
 
 static inline void bench_set_in_flight(struct bench *bench, uint32_t i, uint32_t n)
 {
-    atomic_store(&bench->members[i].endpoint->in_flight, n);
+    atomic_store(&bench->members[i].endpoint->locals[0].in_flight, n);
 }
 
 static inline struct pick bench_choice(struct bench *bench)

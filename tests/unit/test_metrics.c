@@ -323,7 +323,7 @@ static void test_endpoints_stand_with_their_counters_and_state(void **state)
         counter_add(&a->locals[i].stats.statuses[5], 1);
         histogram_add(&b->locals[i].stats.latency, 1500);
     }
-    atomic_store(&a->in_flight, 3);
+    endpoint_add_in_flight(a, 0, 3);
     atomic_store(&b->source, ENDPOINT_SOURCE_MAINTENANCE);
     publish(&world->pools[0], 42, (struct endpoint *[]){a, b}, 2);
     render(world);

@@ -31,7 +31,7 @@ static void test_a_new_endpoint_is_up_and_idle(void **state)
     assert_int_equal(endpoint->sockaddr_len, sizeof address);
     assert_int_equal(endpoint->n_locals, 3);
     assert_int_equal(references_of(endpoint), 1);
-    assert_int_equal(atomic_load(&endpoint->in_flight), 0);
+    assert_int_equal(endpoint_in_flight(endpoint), 0);
     assert_true(endpoint_is_usable(endpoint));
     assert_true(next->serial > endpoint->serial && endpoint->serial > 0);
     for (uint32_t i = 0; i < 3; i++) {

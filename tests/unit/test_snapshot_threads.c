@@ -25,6 +25,7 @@ struct scene {
 
 struct worker {
     struct scene *scene;
+    uint32_t number;
     pthread_t thread;
     uint64_t random;
     uint64_t generation;
@@ -64,8 +65,8 @@ static void pick_one(struct worker *worker)
     if (endpoint == NULL)
         return;
     endpoint_ref(endpoint);
-    atomic_fetch_add_explicit(&endpoint->in_flight, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&endpoint->in_flight, 1, memory_order_relaxed);
+    endpoint_add_in_flight(endpoint, worker->number, 1);
+    endpoint_add_in_flight(endpoint, worker->number, -1);
     endpoint_unref(endpoint);
     worker->n_picked++;
 }
@@ -146,8 +147,9 @@ static void run_scene(enum conf_algorithm algorithm)
     for (uint32_t i = 0; i < ENDPOINTS; i++)
         scene.members[i] = (struct member){bench_endpoint(i), 1};
 
-    for (uint64_t w = 0; w < WORKERS; w++) {
+    for (uint32_t w = 0; w < WORKERS; w++) {
         workers[w].scene = &scene;
+        workers[w].number = w;
         workers[w].random = w;
         assert_int_equal(pthread_create(&workers[w].thread, NULL, work, &workers[w]), 0);
     }
@@ -163,7 +165,7 @@ static void run_scene(enum conf_algorithm algorithm)
     pool_fini(&scene.pool);
     for (uint32_t i = 0; i < ENDPOINTS; i++) {
         assert_int_equal(atomic_load(&scene.members[i].endpoint->references), 1);
-        assert_int_equal(atomic_load(&scene.members[i].endpoint->in_flight), 0);
+        assert_int_equal(endpoint_in_flight(scene.members[i].endpoint), 0);
         endpoint_unref(scene.members[i].endpoint);
     }
 }
