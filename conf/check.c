@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/check_sticky.h"
 #include "conf/fill.h"
 
 /* A relay buffer holds a request head and this much more. */
@@ -241,7 +242,10 @@ static void check_pools(struct checker *checker)
     const struct conf_node *node;
     STAILQ_FOREACH(node, &pools->children, sibling)
     {
-        check_pool(checker, &checker->conf->pools[i++], node);
+        struct conf_pool *pool = &checker->conf->pools[i++];
+        check_pool(checker, pool, node);
+        if (conf_check_sticky(pool, node, checker->arena, checker->errors) != 0)
+            checker->error = -ENOMEM;
     }
 }
 

@@ -126,6 +126,22 @@ struct conf_service {
     bool use_warning; /* instances in `warning` serve with Weights.Warning; else not at all */
 };
 
+/* Whether a cookie comes along with requests that other sites cause. */
+enum conf_same_site { CONF_SAME_SITE_NONE, CONF_SAME_SITE_LAX, CONF_SAME_SITE_STRICT };
+
+/* The cookie that keeps a session at its endpoint; name == NULL: the pool has none. */
+struct conf_sticky {
+    char *name;
+    char *secret; /* what the cookies are signed with; NULL: a random one, made at the start */
+    size_t secret_n;
+    char *secret_file;   /* where secret comes from; NULL: the configuration itself */
+    char *path, *domain; /* domain NULL: the host that was asked only */
+    uint64_t max_age_ms; /* whole seconds; 0: until the browser ends */
+    enum conf_same_site same_site;
+    bool secure, http_only;
+    bool strip; /* endpoints do not see the cookie */
+};
+
 struct conf_pool {
     char *name;
     struct conf_endpoint *endpoints;
@@ -142,11 +158,12 @@ struct conf_pool {
     double balance_factor; /* of the bound on an endpoint's load: 0 (none) or at least 1 */
     double balance_slack;  /* times the square root of the average, on top */
     double hot_key_share;  /* of an endpoint's fair load, above which a key is hot; 0: none is */
-    uint64_t seed;     /* of the hash; the same in the whole fleet */
-    uint32_t retries;  /* further attempts after the first */
-    uint32_t max_idle; /* idle upstream connections per endpoint and worker */
+    uint64_t seed;         /* of the hash; the same in the whole fleet */
+    uint32_t retries;      /* further attempts after the first */
+    uint32_t max_idle;     /* idle upstream connections per endpoint and worker */
     struct conf_pool_timeouts timeouts;
     struct conf_check check;
+    struct conf_sticky sticky;
 };
 
 struct conf_route {

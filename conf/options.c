@@ -56,6 +56,12 @@ static const char *const check_types[] = {
     [CONF_CHECK_NONE] = "none", [CONF_CHECK_HTTP] = "http", [CONF_CHECK_TCP] = "tcp", NULL};
 static const char *const initials[] = {
     [CONF_INITIAL_UP] = "up", [CONF_INITIAL_DOWN] = "down", NULL};
+static const char *const same_sites[] = {
+    [CONF_SAME_SITE_NONE] = "none",
+    [CONF_SAME_SITE_LAX] = "lax",
+    [CONF_SAME_SITE_STRICT] = "strict",
+    NULL,
+};
 static const char *const warnings[] = {[false] = "skip", [true] = "use", NULL};
 static const char *const log_levels[] = {
     [CONF_LOG_DEBUG] = "debug",
@@ -520,6 +526,71 @@ const struct conf_option conf_options[] = {
      RANGE(0, 65535),
      .fallback = "64",
      .meaning = "Idle connections kept open to each endpoint, for each worker."},
+
+    {.key = "pools.NAME.sticky",
+     .type = &conf_type_section,
+     AT(conf_pool, sticky),
+     .shorthand = "name",
+     .meaning = "Cookie affinity: an answer sets a cookie that names the endpoint it came from, "
+                "and requests that bring it go there, whatever the `algorithm` and even at weight "
+                "0, as long as that endpoint is up. Without this section there is none."},
+    {.key = "pools.NAME.sticky.name",
+     .type = &conf_type_token,
+     AT(conf_pool, sticky.name),
+     .is_required = true,
+     .meaning = "Name of the cookie. Pools that a browser meets on the same host each need their "
+                "own."},
+    {.key = "pools.NAME.sticky.secret",
+     .type = &conf_type_secret,
+     AT(conf_pool, sticky.secret),
+     .meaning = "What the cookies are signed with, 16 bytes to 4096, the same in all balancers of "
+                "a fleet. Without it and `secret_file` a random one is made at every start, and "
+                "the cookies of before are worth nothing then."},
+    {.key = "pools.NAME.sticky.secret_file",
+     .type = &conf_type_text,
+     AT(conf_pool, sticky.secret_file),
+     .meaning = "File with the secret, read once at the start; a line end behind it does not "
+                "count. Not together with `secret`."},
+    {.key = "pools.NAME.sticky.max_age",
+     .type = &conf_type_duration,
+     AT(conf_pool, sticky.max_age_ms),
+     RANGE(0, 400 * 24 * HOUR),
+     .fallback = "0",
+     .meaning = "How long a browser keeps the cookie, from when it was set, in whole seconds. 0 "
+                "is until the browser ends."},
+    {.key = "pools.NAME.sticky.path",
+     .type = &conf_type_path,
+     AT(conf_pool, sticky.path),
+     .fallback = "/",
+     .meaning = "Beginning of the paths that a browser sends the cookie with."},
+    {.key = "pools.NAME.sticky.domain",
+     .type = &conf_type_domain,
+     AT(conf_pool, sticky.domain),
+     .meaning = "Domain whose hosts all get the cookie. Without it, only the host that set it."},
+    {.key = "pools.NAME.sticky.secure",
+     .type = &conf_type_bool,
+     AT(conf_pool, sticky.secure),
+     .fallback = "false",
+     .meaning = "Whether the cookie is for https only: where TLS ends in front of quoit."},
+    {.key = "pools.NAME.sticky.http_only",
+     .type = &conf_type_bool,
+     AT(conf_pool, sticky.http_only),
+     .fallback = "true",
+     .meaning = "Whether scripts in a page may not read the cookie."},
+    {.key = "pools.NAME.sticky.same_site",
+     .type = &conf_type_word,
+     AT(conf_pool, sticky.same_site),
+     .words = same_sites,
+     .fallback = "lax",
+     .meaning = "Whether the cookie comes along with requests that other sites cause: always "
+                "(`none`, which needs `secure`), when the user follows a link (`lax`), or never "
+                "(`strict`)."},
+    {.key = "pools.NAME.sticky.strip",
+     .type = &conf_type_bool,
+     AT(conf_pool, sticky.strip),
+     .fallback = "false",
+     .meaning = "Whether the cookie is taken out of requests before an endpoint sees them. Caches "
+                "that pass by what has a cookie need it."},
 
     {.key = "pools.NAME.timeouts",
      .type = &conf_type_section,

@@ -357,6 +357,26 @@ static void describe_route_host(const struct conf_option *option, FILE *out)
 const struct conf_type conf_type_route_host = {CONF_SHAPE_VALUE, parse_route_host,
                                                describe_route_host};
 
+/* A dot before it means nothing (RFC 6265 section 5.2.3). */
+static int parse_domain(const struct conf_option *option, const char *text, void *field,
+                        struct conf_arena *arena)
+{
+    (void)option;
+    struct conf_host_port host;
+    const char *name = text[0] == '.' ? text + 1 : text;
+    if (conf_parse_host(name, strlen(name), &host) != 0 || host.type != CONF_HOST_NAME)
+        return -EINVAL;
+    return store_text(field, arena, host.host);
+}
+
+static void describe_domain(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    fputs("a host name such as `example.com`", out);
+}
+
+const struct conf_type conf_type_domain = {CONF_SHAPE_VALUE, parse_domain, describe_domain};
+
 static int parse_listen(const struct conf_option *option, const char *text, void *field,
                         struct conf_arena *arena)
 {
@@ -521,6 +541,21 @@ static bool is_token(const char *text)
     }
     return true;
 }
+
+static int parse_token(const struct conf_option *option, const char *text, void *field,
+                       struct conf_arena *arena)
+{
+    (void)option;
+    return is_token(text) ? store_text(field, arena, text) : -EINVAL;
+}
+
+static void describe_token(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    fputs("a name of letters, digits and any of !#$%&'*+-.^_`|~", out);
+}
+
+const struct conf_type conf_type_token = {CONF_SHAPE_VALUE, parse_token, describe_token};
 
 /* An argument's name as it stands in a query, percent-encoded or not. */
 static bool is_argument(const char *text)
