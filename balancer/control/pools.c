@@ -6,23 +6,11 @@
 #include <string.h>
 
 #include "balancer/control/address.h"
+#include "balancer/control/merge.h"
 #include "balancer/control/snapshot_build.h"
+#include "balancer/control/wanted.h"
 #include "balancer/log/log.h"
 #include "balancer/proxy/clock.h"
-
-/* An endpoint as control tracks it. */
-struct tracked {
-    struct endpoint *endpoint; /* a reference */
-    double weight;
-    size_t position; /* among static endpoints; BEHIND_STATICS for discovered ones */
-};
-
-#define BEHIND_STATICS SIZE_MAX
-
-struct tracked_list {
-    struct tracked *items; /* sorted by endpoint id */
-    size_t n;
-};
 
 struct managed {
     struct pool *pool;
@@ -38,44 +26,6 @@ struct pools {
     struct pool *pools;
     struct managed *managed;
 };
-
-/* What a source says of one endpoint. */
-struct wanted {
-    const char *id, *host;
-    uint16_t port;
-    double weight;
-    size_t position;
-    enum endpoint_source source;
-    bool is_static;
-};
-
-/* By identity; of two sources that name the same endpoint the static one comes first. */
-static int by_wanted_id(const void *a, const void *b)
-{
-    const struct wanted *x = a, *y = b;
-    int order = strcmp(x->id, y->id);
-    return order != 0 ? order : (int)y->is_static - (int)x->is_static;
-}
-
-static size_t sort_and_drop_duplicates(struct wanted *wanted, size_t n)
-{
-    qsort(wanted, n, sizeof *wanted, by_wanted_id);
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++)
-        if (kept == 0 || strcmp(wanted[kept - 1].id, wanted[i].id) != 0)
-            wanted[kept++] = wanted[i];
-    return kept;
-}
-
-static int id_to_item(const void *id, const void *item)
-{
-    return strcmp(id, ((const struct tracked *)item)->endpoint->id);
-}
-
-static struct tracked *find(const struct tracked_list *list, const char *id)
-{
-    return list->n == 0 ? NULL : bsearch(id, list->items, list->n, sizeof *list->items, id_to_item);
-}
 
 /* ---- endpoints come and go ---- */
 
@@ -119,15 +69,6 @@ static struct endpoint *make_endpoint(struct pools *pools, const struct managed 
     return endpoint;
 }
 
-static void retire(struct pools *pools, const struct managed *managed, struct endpoint *endpoint)
-{
-    atomic_store(&endpoint->source, ENDPOINT_SOURCE_REMOVED);
-    health_remove(pools->health, endpoint->serial);
-    log_event(LOG_INFO, "endpoint_removed", LOG_STR("pool", managed->conf->name),
-              LOG_STR("endpoint", endpoint->address), LOG_STR("id", endpoint->id),
-              LOG_U64("in_flight", atomic_load(&endpoint->in_flight)));
-}
-
 static bool set_source(const struct managed *managed, struct endpoint *endpoint,
                        enum endpoint_source source)
 {
@@ -148,83 +89,55 @@ struct change {
     bool states;
 };
 
-static bool is_same(const struct tracked *old, const struct wanted *wanted)
-{
-    char text[ADDRESS_TEXT_SIZE];
-    address_text(wanted->host, wanted->port, text);
-    return strcmp(old->endpoint->address, text) == 0;
-}
+/* What merging a set works on. */
+struct merging {
+    struct pools *pools;
+    struct managed *managed;
+    struct change change;
+};
 
-static void merge_one(struct pools *pools, struct managed *managed, const struct wanted *wanted,
-                      struct tracked_list *next, struct change *change)
+static bool admit(void *context, const struct wanted *wanted, struct tracked *ret_tracked)
 {
-    struct tracked *old = find(&managed->tracked, wanted->id);
-    struct endpoint *endpoint;
-    if (old != NULL && is_same(old, wanted)) {
-        endpoint = endpoint_ref(old->endpoint);
-        change->members |= old->weight < wanted->weight || old->weight > wanted->weight ||
-                           old->position != wanted->position;
-        change->states |= set_source(managed, endpoint, wanted->source);
-    } else {
-        endpoint = make_endpoint(pools, managed, wanted);
-        if (endpoint == NULL)
-            return;
-        atomic_store(&endpoint->source, (uint8_t)wanted->source);
-        change->members = true;
-    }
-    next->items[next->n++] = (struct tracked){
+    struct merging *merging = context;
+    struct endpoint *endpoint = make_endpoint(merging->pools, merging->managed, wanted);
+    if (endpoint == NULL)
+        return false;
+    atomic_store(&endpoint->source, (uint8_t)wanted->source);
+    merging->change.members = true;
+    *ret_tracked = (struct tracked){
         .endpoint = endpoint, .weight = wanted->weight, .position = wanted->position};
+    return true;
 }
 
-static void replace(struct pools *pools, struct managed *managed, struct tracked_list next,
-                    struct change *change)
+static void keep(void *context, struct tracked *tracked, const struct wanted *wanted)
 {
-    struct tracked_list old = managed->tracked;
-    managed->tracked = next;
-    for (size_t i = 0; i < old.n; i++) {
-        struct endpoint *endpoint = old.items[i].endpoint;
-        const struct tracked *now = find(&next, endpoint->id);
-        if (now == NULL || now->endpoint != endpoint) {
-            retire(pools, managed, endpoint);
-            change->members = true;
-        }
-        endpoint_unref(endpoint);
-    }
-    free(old.items);
+    struct merging *merging = context;
+    merging->change.members |= tracked->weight < wanted->weight ||
+                               tracked->weight > wanted->weight ||
+                               tracked->position != wanted->position;
+    merging->change.states |= set_source(merging->managed, tracked->endpoint, wanted->source);
+    tracked->weight = wanted->weight;
+    tracked->position = wanted->position;
 }
 
-static int by_position(const void *a, const void *b)
+static void retire(void *context, struct tracked *tracked)
 {
-    const struct tracked *x = a, *y = b;
-    if (x->position != y->position)
-        return x->position < y->position ? -1 : 1;
-    return strcmp(x->endpoint->id, y->endpoint->id);
+    struct merging *merging = context;
+    struct endpoint *endpoint = tracked->endpoint;
+    atomic_store(&endpoint->source, ENDPOINT_SOURCE_REMOVED);
+    health_remove(merging->pools->health, endpoint->serial);
+    merging->change.members = true;
+    log_event(LOG_INFO, "endpoint_removed", LOG_STR("pool", merging->managed->conf->name),
+              LOG_STR("endpoint", endpoint->address), LOG_STR("id", endpoint->id),
+              LOG_U64("in_flight", endpoint_in_flight(endpoint)));
 }
 
-/* In the order that numbers them in rings: static endpoints as configured, then the discovered ones
- * by identity. The caller frees the array; NULL when memory is out. */
-static struct member *members_in_order(const struct tracked_list *list)
-{
-    struct tracked *ordered = calloc(list->n + 1, sizeof *ordered);
-    struct member *members = calloc(list->n + 1, sizeof *members);
-    if (ordered == NULL || members == NULL) {
-        free(ordered);
-        free(members);
-        return NULL;
-    }
-    for (size_t i = 0; i < list->n; i++)
-        ordered[i] = list->items[i];
-    qsort(ordered, list->n, sizeof *ordered, by_position);
-    for (size_t i = 0; i < list->n; i++)
-        members[i] = (struct member){.endpoint = ordered[i].endpoint, .weight = ordered[i].weight};
-    free(ordered);
-    return members;
-}
+static const struct merge_ops merge_ops = {.admit = admit, .keep = keep, .retire = retire};
 
 static int publish(struct managed *managed)
 {
     const struct tracked_list *list = &managed->tracked;
-    struct member *members = members_in_order(list);
+    struct member *members = tracked_members(list);
     if (members == NULL)
         return -ENOMEM;
     struct snapshot *previous = pool_acquire(managed->pool), *snapshot;
@@ -242,129 +155,23 @@ static int publish(struct managed *managed)
     return 0;
 }
 
-/* wanted is sorted by id, without duplicates. */
-static bool apply(struct pools *pools, struct managed *managed, const struct wanted *wanted,
-                  size_t n)
-{
-    struct tracked_list next = {.items = calloc(n + 1, sizeof *next.items)};
-    if (next.items == NULL) {
-        log_event(LOG_ERROR, "update_failed", LOG_STR("pool", managed->conf->name),
-                  LOG_ERRNO("error", ENOMEM));
-        return false;
-    }
-    struct change change = {false, false};
-    for (size_t i = 0; i < n; i++)
-        merge_one(pools, managed, &wanted[i], &next, &change);
-    replace(pools, managed, next, &change);
-    /* Where publishing fails (and says so) workers still learn who was removed. */
-    if (change.members)
-        (void)publish(managed);
-    return change.members || change.states;
-}
-
-/* ---- the two sources ---- */
-
-static enum endpoint_source source_of(const struct managed *managed, enum instance_status status)
-{
-    switch (status) {
-    case INSTANCE_PASSING:
-        return ENDPOINT_SOURCE_UP;
-    case INSTANCE_WARNING:
-        return managed->conf->service.use_warning ? ENDPOINT_SOURCE_WARNING
-                                                  : ENDPOINT_SOURCE_CRITICAL;
-    case INSTANCE_NODE_CRITICAL:
-        return ENDPOINT_SOURCE_NODE_CRITICAL;
-    case INSTANCE_MAINTENANCE:
-        return ENDPOINT_SOURCE_MAINTENANCE;
-    case INSTANCE_CRITICAL:
-        break;
-    }
-    return ENDPOINT_SOURCE_CRITICAL;
-}
-
-static char *instance_id(const struct managed *managed, const struct instance *instance)
-{
-    char *id = NULL;
-    if (managed->conf->identity == CONF_IDENTITY_SERVICE) {
-        if (asprintf(&id, "%s/%s/%s", instance->datacenter, instance->node, instance->service_id) <
-            0)
-            return NULL;
-        return id;
-    }
-    id = malloc(ADDRESS_TEXT_SIZE);
-    if (id != NULL)
-        address_text(instance->host, instance->port, id);
-    return id;
-}
-
-static char *static_id(const struct conf_endpoint *endpoint)
-{
-    if (endpoint->id != NULL)
-        return strdup(endpoint->id);
-    char *id = malloc(ADDRESS_TEXT_SIZE);
-    if (id != NULL)
-        address_text(endpoint->host, endpoint->port, id);
-    return id;
-}
-
-static size_t want_statics(const struct managed *managed, struct wanted *wanted, char **ids)
-{
-    const struct conf_pool *conf = managed->conf;
-    size_t n = 0;
-    for (size_t i = 0; i < conf->n_endpoints; i++) {
-        const struct conf_endpoint *e = &conf->endpoints[i];
-        ids[n] = static_id(e);
-        if (ids[n] == NULL)
-            continue;
-        wanted[n] = (struct wanted){.id = ids[n],
-                                    .host = e->host,
-                                    .port = e->port,
-                                    .weight = e->weight,
-                                    .position = i,
-                                    .source = ENDPOINT_SOURCE_UP,
-                                    .is_static = true};
-        n++;
-    }
-    return n;
-}
-
-static size_t want_instances(const struct managed *managed, const struct instance_set *set,
-                             struct wanted *wanted, char **ids)
-{
-    size_t n = 0;
-    for (size_t i = 0; set != NULL && i < set->n; i++) {
-        const struct instance *instance = &set->list[i];
-        ids[n] = instance_id(managed, instance);
-        if (ids[n] == NULL)
-            continue;
-        wanted[n] = (struct wanted){.id = ids[n],
-                                    .host = instance->host,
-                                    .port = instance->port,
-                                    .weight = instance->weight,
-                                    .position = BEHIND_STATICS,
-                                    .source = source_of(managed, instance->status)};
-        n++;
-    }
-    return n;
-}
-
 /* Static endpoints and the instances of set (NULL: none) are the pool's endpoints now. */
 static bool take_set(struct pools *pools, struct managed *managed, const struct instance_set *set)
 {
-    size_t max = managed->conf->n_endpoints + (set != NULL ? set->n : 0) + 1;
-    struct wanted *wanted = calloc(max, sizeof *wanted);
-    char **ids = calloc(max, sizeof *ids);
-    bool changed = false;
-    if (wanted != NULL && ids != NULL) {
-        size_t n = want_statics(managed, wanted, ids);
-        n += want_instances(managed, set, wanted + n, ids + n);
-        changed = apply(pools, managed, wanted, sort_and_drop_duplicates(wanted, n));
+    struct merging merging = {.pools = pools, .managed = managed};
+    struct wanted_list wanted;
+    int rc = wanted_list_build(managed->conf, set, &wanted);
+    if (rc == 0) {
+        rc = merge(&managed->tracked, &wanted, &merge_ops, &merging);
+        wanted_list_free(&wanted);
     }
-    for (size_t i = 0; ids != NULL && i < max; i++)
-        free(ids[i]);
-    free(ids);
-    free(wanted);
-    return changed;
+    if (rc != 0)
+        log_event(LOG_ERROR, "update_failed", LOG_STR("pool", managed->conf->name),
+                  LOG_ERRNO("error", -rc));
+    /* Where publishing fails (and says so) workers still learn who was removed. */
+    if (merging.change.members)
+        (void)publish(managed);
+    return merging.change.members || merging.change.states;
 }
 
 /* ---- discovery ---- */
@@ -527,9 +334,7 @@ void pools_free(struct pools *pools)
         struct managed *managed = &pools->managed[i];
         if (managed->pool == NULL)
             continue;
-        for (size_t k = 0; k < managed->tracked.n; k++)
-            endpoint_unref(managed->tracked.items[k].endpoint);
-        free(managed->tracked.items);
+        tracked_list_fini(&managed->tracked);
         pool_fini(managed->pool);
     }
     free(pools->managed);
