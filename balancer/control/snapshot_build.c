@@ -81,6 +81,8 @@ int snapshot_build(const struct conf_pool *conf, const struct member *members, s
     struct ring_options options;
     if (r == 0 && ring_choice(conf, &options))
         r = make_ring(snapshot, members, (uint32_t)n, &options, previous);
+    if (r == 0 && conf->sticky.name != NULL)
+        r = sticky_index_new(snapshot->members, snapshot->n, &snapshot->sticky);
     if (r < 0) {
         snapshot_unref(snapshot);
         return r;

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 
 #include "balancer/pool/stats.h"
+#include "balancer/pool/sticky.h"
 
 struct upstream;
 
@@ -49,7 +50,8 @@ struct endpoint {
     char *address; /* "10.0.0.1:80", "[::1]:80": for logs, metrics and the Host of probes */
     struct sockaddr_storage sockaddr;
     socklen_t sockaddr_len;
-    uint64_t serial; /* unique in the process: the health module's cookie */
+    uint64_t serial;                /* unique in the process: the health module's cookie */
+    char cookie[STICKY_VALUE_SIZE]; /* its value in cookies (sticky.h); "": none */
     uint32_t n_locals;
     _Atomic uint32_t references;
     _Atomic uint8_t source;         /* enum endpoint_source */

@@ -37,6 +37,7 @@ static void snapshot_free(struct snapshot *snapshot)
     for (uint32_t i = 0; i < snapshot->n; i++)
         endpoint_unref(snapshot->members[i].endpoint);
     ring_free(snapshot->ring);
+    free(snapshot->sticky);
     free(snapshot);
 }
 

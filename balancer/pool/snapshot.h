@@ -21,8 +21,9 @@ struct member {
 
 struct snapshot {
     const struct conf_pool *conf;
-    uint64_t number;   /* of its pool, from 1 on */
-    struct ring *ring; /* NULL for algorithms without one */
+    uint64_t number;             /* of its pool, from 1 on */
+    struct ring *ring;           /* NULL for algorithms without one */
+    struct sticky_index *sticky; /* by cookie; NULL: the pool has no cookie affinity */
     _Atomic uint32_t references;
     _Atomic double live_weight; /* of the usable members, all together: snapshot_count_live() */
     uint32_t n;
@@ -39,7 +40,7 @@ struct snapshot *snapshot_ref(struct snapshot *snapshot);
  * state has changed. */
 void snapshot_count_live(struct snapshot *snapshot);
 
-/* Frees the ring and gives back the endpoints with the last reference; accepts NULL. */
+/* With the last reference frees ring and index and gives back the endpoints; accepts NULL. */
 void snapshot_unref(struct snapshot *snapshot);
 
 #endif

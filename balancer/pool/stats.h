@@ -64,6 +64,12 @@ void histogram_add(struct histogram *histogram, uint64_t us);
     X(retries, "pool_retries_total", "Attempts after the first")                                   \
     X(redispatched, "pool_redispatched_total",                                                     \
       "Requests whose key's first endpoint was not the one that served them")                      \
+    X(sticky_hits, "pool_sticky_hits_total", "Requests that went where their cookie said")         \
+    X(sticky_misses, "pool_sticky_misses_total", "Requests without the pool's cookie")             \
+    X(sticky_unknown, "pool_sticky_unknown_total",                                                 \
+      "Requests with a cookie that names no endpoint of the pool")                                 \
+    X(sticky_moved, "pool_sticky_moved_total",                                                     \
+      "Requests whose cookie's endpoint could not take them, so that another did")                 \
     X(overflowed, "pool_overflowed_total", "Picks that passed by an endpoint over its bound")      \
     X(hot_spread, "pool_hot_spread_total",                                                         \
       "Picks that sent a hot key to another than its first endpoint")
