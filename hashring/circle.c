@@ -173,3 +173,14 @@ uint32_t circle_walk_next_32(const struct ring_table *table, struct ring_walk *w
         walk->at = circle_hash_32(walk->at);
     return circle_walk_next(table, walk);
 }
+
+uint32_t circle_slot(const struct ring_table *table, uint64_t hash, uint32_t *ret_n)
+{
+    *ret_n = table->n_points;
+    return table->n_points > 0 ? circle_find(table, hash) : RING_NONE;
+}
+
+uint32_t circle_slot_32(const struct ring_table *table, uint64_t hash, uint32_t *ret_n)
+{
+    return circle_slot(table, circle_hash_32(hash), ret_n);
+}

@@ -72,5 +72,7 @@ uint32_t circle_pick(const struct ring_table *table, uint64_t hash);
 uint32_t circle_walk_next(const struct ring_table *table, struct ring_walk *walk);
 uint32_t circle_pick_32(const struct ring_table *table, uint64_t hash);
 uint32_t circle_walk_next_32(const struct ring_table *table, struct ring_walk *walk);
+uint32_t circle_slot(const struct ring_table *table, uint64_t hash, uint32_t *ret_n);
+uint32_t circle_slot_32(const struct ring_table *table, uint64_t hash, uint32_t *ret_n);
 
 #endif

@@ -165,11 +165,18 @@ static uint32_t maglev_walk_next(const struct ring_table *table, struct ring_wal
     return node;
 }
 
+static uint32_t maglev_slot(const struct ring_table *table, uint64_t hash, uint32_t *ret_n)
+{
+    *ret_n = table->is_full ? table->n : 0;
+    return table->is_full ? (uint32_t)(hash % table->n) : RING_NONE;
+}
+
 const struct ring_ops envoy_maglev_ops = {
     .check = maglev_check,
     .key_hash = maglev_key_hash,
     .build = maglev_build,
     .pick = maglev_pick,
     .walk_next = maglev_walk_next,
+    .slot = maglev_slot,
     .option = maglev_option,
 };

@@ -150,5 +150,6 @@ const struct ring_ops envoy_ring_ops = {
     .build = envoy_build,
     .pick = circle_pick,
     .walk_next = circle_walk_next,
+    .slot = circle_slot,
     .option = envoy_option,
 };

@@ -208,5 +208,6 @@ const struct ring_ops haproxy_ops = {
     .build = haproxy_build,
     .pick = haproxy_pick,
     .walk_next = haproxy_walk_next,
+    .slot = circle_slot_32,
     .option = haproxy_option,
 };

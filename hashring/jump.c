@@ -95,6 +95,12 @@ static uint32_t jump_walk_next(const struct ring_table *table, struct ring_walk 
     return jump_on(table, &walk->at);
 }
 
+static uint32_t jump_slot(const struct ring_table *table, uint64_t hash, uint32_t *ret_n)
+{
+    *ret_n = table->n_weighted > 0 ? table->n : 0;
+    return table->n_weighted > 0 ? jump(hash, table->n) : RING_NONE;
+}
+
 const struct ring_ops jump_ops = {
     .uses_position = true,
     .check = ring_check_nothing,
@@ -102,5 +108,6 @@ const struct ring_ops jump_ops = {
     .build = jump_build,
     .pick = jump_pick,
     .walk_next = jump_walk_next,
+    .slot = jump_slot,
     .option = ring_option_none,
 };

@@ -54,6 +54,7 @@ struct ring_ops {
     int (*derive)(struct ring *ring, const struct ring *old, const uint32_t *index_now);
     uint32_t (*pick)(const struct ring_table *table, uint64_t hash);
     uint32_t (*walk_next)(const struct ring_table *table, struct ring_walk *walk);
+    uint32_t (*slot)(const struct ring_table *table, uint64_t hash, uint32_t *ret_n);
     uint32_t (*option)(const struct ring_options *options); /* the one that shapes the layout */
 };
 

@@ -246,6 +246,7 @@ const struct ring_ops libmemcached_ops = {
     .build = default_build,
     .pick = circle_pick_32,
     .walk_next = circle_walk_next_32,
+    .slot = circle_slot_32,
     .option = ring_option_none,
 };
 
@@ -256,6 +257,7 @@ const struct ring_ops libmemcached_md5_ops = {
     .build = md5_build,
     .pick = circle_pick_32,
     .walk_next = circle_walk_next_32,
+    .slot = circle_slot_32,
     .option = ring_option_none,
 };
 
@@ -266,6 +268,7 @@ const struct ring_ops libmemcached_weighted_ops = {
     .build = weighted_build,
     .pick = circle_pick_32,
     .walk_next = circle_walk_next_32,
+    .slot = circle_slot_32,
     .option = ring_option_none,
 };
 
@@ -276,5 +279,6 @@ const struct ring_ops libmemcached_spy_ops = {
     .build = spy_build,
     .pick = circle_pick_32,
     .walk_next = circle_walk_next_32,
+    .slot = circle_slot_32,
     .option = ring_option_none,
 };

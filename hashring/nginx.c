@@ -141,5 +141,6 @@ const struct ring_ops nginx_ops = {
     .build = nginx_build,
     .pick = circle_pick_32,
     .walk_next = nginx_walk_next,
+    .slot = circle_slot_32,
     .option = ring_option_none,
 };

@@ -325,6 +325,17 @@ double ring_share(const struct ring *ring, uint32_t node)
     return ring->shares[node];
 }
 
+uint32_t ring_slot(const struct ring *ring, uint64_t hash, uint32_t *ret_n)
+{
+    return ring->ops->slot(ring->table, hash, ret_n);
+}
+
+uint32_t ring_position(const struct ring *ring, uint32_t node)
+{
+    assert(node < ring->n);
+    return ring->entries[node].position;
+}
+
 size_t ring_size_bytes(const struct ring *ring)
 {
     size_t per_node =

@@ -139,6 +139,15 @@ uint32_t ring_walk_next(struct ring_walk *walk);
 /* The exact share of the key hashes that node owns, 0 to 1. */
 double ring_share(const struct ring *ring, uint32_t node);
 
+/* Where in the ring's table the hash falls, counted from 0, and in *ret_n how many places there
+ * are: the slot of a table of slots, the point of a circle (HAProxy's: the first point at or after
+ * the hash), the bucket of jump. RING_NONE, of none, where nothing has weight and so nothing is
+ * there. */
+uint32_t ring_slot(const struct ring *ring, uint64_t hash, uint32_t *ret_n);
+
+/* The position that node was given. */
+uint32_t ring_position(const struct ring *ring, uint32_t node);
+
 /* Bytes held by the ring. */
 size_t ring_size_bytes(const struct ring *ring);
 

@@ -539,6 +539,12 @@ static uint32_t slots_walk_next(const struct ring_table *table, struct ring_walk
     return slots_pick(table, walk->at);
 }
 
+static uint32_t slots_slot(const struct ring_table *table, uint64_t hash, uint32_t *ret_n)
+{
+    *ret_n = slots_in(table);
+    return (uint32_t)(hash >> table->shift);
+}
+
 const struct ring_ops slots_ops = {
     .check = slots_check,
     .key_hash = ring_key_hash_seeded,
@@ -546,5 +552,6 @@ const struct ring_ops slots_ops = {
     .derive = slots_derive,
     .pick = slots_pick,
     .walk_next = slots_walk_next,
+    .slot = slots_slot,
     .option = slots_option,
 };

@@ -158,5 +158,6 @@ const struct ring_ops vnodes_ops = {
     .derive = vnodes_derive,
     .pick = circle_pick,
     .walk_next = circle_walk_next,
+    .slot = circle_slot,
     .option = vnodes_option,
 };
