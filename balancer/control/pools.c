@@ -7,6 +7,7 @@
 
 #include "balancer/control/address.h"
 #include "balancer/control/merge.h"
+#include "balancer/control/signer.h"
 #include "balancer/control/snapshot_build.h"
 #include "balancer/control/wanted.h"
 #include "balancer/log/log.h"
@@ -16,6 +17,7 @@ struct managed {
     struct pool *pool;
     const struct conf_pool *conf;
     struct tracked_list tracked;
+    struct signer signer;
     bool is_filled;  /* its source has spoken, or it has none */
     bool is_failing; /* the last contact failed: only the first failure in a row is a warning */
 };
@@ -62,6 +64,7 @@ static struct endpoint *make_endpoint(struct pools *pools, const struct managed 
                                              address_n, pools->conf->workers);
     if (endpoint == NULL)
         return NULL;
+    signer_sign(&managed->signer, endpoint);
     begin_probes(pools, managed, endpoint);
     log_event(LOG_INFO, "endpoint_added", LOG_STR("pool", managed->conf->name),
               LOG_STR("endpoint", text), LOG_STR("id", wanted->id),
@@ -302,6 +305,9 @@ static int begin_pool(struct pools *pools, size_t i)
     *managed = (struct managed){.pool = &pools->pools[i],
                                 .conf = conf,
                                 .is_filled = conf->service.name == NULL || conf->n_endpoints > 0};
+    rc = signer_init(&managed->signer, conf);
+    if (rc != 0)
+        return rc;
     (void)take_set(pools, managed, NULL);
     return 0;
 }

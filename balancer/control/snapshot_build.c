@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "balancer/pool/ring_choice.h"
+#include "balancer/pool/sticky.h"
 
 static int compare_members(const void *a, const void *b)
 {

@@ -18,7 +18,7 @@
 
 #include "balancer/http/span.h"
 
-#define STICKY_VALUE_LEN 32 /* 24 bytes in base64url */
+#define STICKY_VALUE_LEN 32                      /* 24 bytes in base64url */
 #define STICKY_VALUE_SIZE (STICKY_VALUE_LEN + 1) /* with its NUL */
 
 struct member;

@@ -5,6 +5,7 @@
 
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/forward.h"
+#include "balancer/proxy/session.h"
 #include "balancer/proxy/upstream.h"
 #include "balancer/proxy/worker.h"
 
@@ -158,6 +159,9 @@ static struct endpoint *pick(struct request *r)
                           .tried = r->tried,
                           .n_tried = r->n_tried,
                           .trace = &trace};
+    struct endpoint *own = session_pick(r, &choice);
+    if (own != NULL)
+        return own;
     if (r->n_attempts == 0) {
         r->home = policy_home(&choice);
         count_key(r);

@@ -5,6 +5,7 @@
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/head.h"
 #include "balancer/proxy/request.h"
+#include "balancer/proxy/session.h"
 #include "balancer/proxy/upstream.h"
 #include "balancer/proxy/worker.h"
 
@@ -113,6 +114,7 @@ bool forward_request(struct request *r)
     add_target(&head, r);
     head_add(&head, SPAN(" HTTP/1.1\r\n"));
     head_add_fields(&head, &h->lines, r->message);
+    session_add_cookies(&head, r);
     add_host(&head, r);
     add_forwarded_for(&head, r);
     head_add(&head, SPAN("X-Forwarded-Proto: http\r\n"));
@@ -189,6 +191,7 @@ bool forward_response(struct request *r)
     add_status_line(&head, response, message);
     head_add_fields(&head, &response->lines, message);
     head_add(&head, response->minor == 1 ? SPAN("Via: 1.1 quoit\r\n") : SPAN("Via: 1.0 quoit\r\n"));
+    session_add_set_cookie(&head, r);
     if (is_chunked)
         head_add(&head, SPAN("Transfer-Encoding: chunked\r\n"));
     add_connection(&head, r);

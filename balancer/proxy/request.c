@@ -6,6 +6,7 @@
 #include "balancer/log/access_log.h"
 #include "balancer/proxy/attempt.h"
 #include "balancer/proxy/client.h"
+#include "balancer/proxy/session.h"
 #include "balancer/proxy/steps.h"
 #include "balancer/proxy/upstream.h"
 #include "balancer/proxy/worker.h"
@@ -131,6 +132,7 @@ static void count(struct request *r)
     counter_add(&stats->statuses[status_class(r)], 1);
     counter_add(&stats->reasons[r->reason], 1);
     histogram_add(&stats->latency, now_us - r->begun_us);
+    session_count(r, stats);
     if (r->upstream == NULL)
         return;
     struct endpoint *endpoint = r->upstream->endpoint;

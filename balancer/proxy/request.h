@@ -20,6 +20,7 @@
 
 #include "balancer/http/h1.h"
 #include "balancer/policy/policy.h"
+#include "balancer/policy/sticky.h"
 #include "balancer/proxy/relay.h"
 
 struct client;
@@ -53,6 +54,7 @@ struct request {
     uint16_t n_tried;
 
     enum ending ending;
+    enum sticky_result session; /* what came of its cookie, as of the last pick */
 
     bool wants_upgrade; /* the client asked for another protocol and may have it */
     bool wants_fresh;   /* the next attempt opens a connection */
@@ -71,7 +73,7 @@ struct request {
     struct span key;
     uint32_t key_at; /* its offset in the head; beyond head_n: it lies elsewhere */
     uint64_t hash;
-    double key_share; /* of the pool's requests of late; 0: not hot */
+    double key_share;                       /* of the pool's requests of late; 0: not hot */
     struct endpoint *tried[PICK_MAX_TRIED]; /* references */
 
     uint64_t begun_us, attempt_us, connected_us, sent_us, answered_us;

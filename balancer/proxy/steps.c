@@ -5,6 +5,7 @@
 #include "balancer/proxy/attempt.h"
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/forward.h"
+#include "balancer/proxy/session.h"
 #include "balancer/proxy/upstream.h"
 #include "balancer/proxy/worker.h"
 
@@ -58,6 +59,7 @@ static enum step head_done(struct request *r)
     if (reason != REASON_OK)
         return attempt_failed(r, reason);
     find_key(r);
+    session_prepare(r);
     return STEP_PICK;
 }
 
