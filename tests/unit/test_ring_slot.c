@@ -16,6 +16,7 @@ static struct ring_options options_of(enum ring_kind kind)
                                  .points = 40,
                                  .table_size = 1009,
                                  .min_ring = 1024,
+                                 .haproxy_avalanche = true,
                                  .seed = 7};
 }
 
