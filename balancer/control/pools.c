@@ -79,6 +79,7 @@ static bool set_source(const struct managed *managed, struct endpoint *endpoint,
         return false;
     const char *before = endpoint_state_word(endpoint);
     atomic_store(&endpoint->source, (uint8_t)source);
+    endpoint_note_change(endpoint);
     log_event(LOG_INFO, "endpoint_state", LOG_STR("pool", managed->conf->name),
               LOG_STR("endpoint", endpoint->address), LOG_STR("from", before),
               LOG_STR("to", endpoint_state_word(endpoint)), LOG_STR("by", "consul"));
@@ -270,6 +271,7 @@ bool pools_take_verdict(struct pools *pools, uint64_t cookie, bool up, const cha
     atomic_store(&endpoint->probe, up ? ENDPOINT_PROBE_UP : ENDPOINT_PROBE_DOWN);
     if (strcmp(before, endpoint_state_word(endpoint)) == 0)
         return false;
+    endpoint_note_change(endpoint);
     log_event(up ? LOG_INFO : LOG_WARN, "endpoint_state", LOG_STR("pool", managed->conf->name),
               LOG_STR("endpoint", endpoint->address), LOG_STR("from", before),
               LOG_STR("to", endpoint_state_word(endpoint)), LOG_STR("by", "probe"),

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static uint64_t next_serial(void)
 {
@@ -15,6 +16,15 @@ static void endpoint_free(struct endpoint *endpoint)
     free(endpoint->id);
     free(endpoint->address);
     free(endpoint);
+}
+
+void endpoint_note_change(struct endpoint *endpoint)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    atomic_store_explicit(&endpoint->changed_ms,
+                          (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000,
+                          memory_order_relaxed);
 }
 
 struct endpoint *endpoint_new(const char *id, const char *address, const struct sockaddr *sockaddr,
@@ -39,6 +49,7 @@ struct endpoint *endpoint_new(const char *id, const char *address, const struct 
     endpoint->sockaddr_len = sockaddr_len;
     endpoint->serial = next_serial();
     endpoint->n_locals = n_workers;
+    endpoint_note_change(endpoint);
     atomic_init(&endpoint->references, 1);
     atomic_init(&endpoint->source, ENDPOINT_SOURCE_UP);
     atomic_init(&endpoint->probe, ENDPOINT_PROBE_NONE);

@@ -54,6 +54,7 @@ struct endpoint {
     char cookie[STICKY_VALUE_SIZE]; /* its value in cookies (sticky.h); "": none */
     uint32_t n_locals;
     _Atomic uint32_t references;
+    _Atomic uint64_t changed_ms;    /* Unix time; see endpoint_note_change() */
     _Atomic uint8_t source;         /* enum endpoint_source */
     _Atomic uint8_t probe;          /* enum endpoint_probe */
     struct endpoint_local locals[]; /* one a worker */
@@ -95,6 +96,10 @@ static inline uint32_t endpoint_in_flight(const struct endpoint *endpoint)
  *   removed         no           no         no
  */
 bool endpoint_is_usable(const struct endpoint *endpoint);
+
+/* Its state has become another now: who changes it says so, for explanations. A new endpoint has
+ * been in its state since it was made. */
+void endpoint_note_change(struct endpoint *endpoint);
 
 /* The same as one word for logs, metrics and explanations: "up", "probe_down", "maintenance", … */
 const char *endpoint_state_word(const struct endpoint *endpoint);
