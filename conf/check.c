@@ -211,9 +211,21 @@ static void report_id(struct checker *checker, void *context, size_t first, size
                 "found the id of endpoint %zu again", first);
 }
 
+static void check_affinity(struct checker *checker, struct conf_pool *pool,
+                           const struct conf_node *node)
+{
+    bool is_ours = pool->algorithm == CONF_ALGORITHM_HASH || pool->algorithm == CONF_ALGORITHM_RING;
+    if (pool->affinity == CONF_AFFINITY_AUTO)
+        pool->affinity = is_ours ? CONF_AFFINITY_CACHE : CONF_AFFINITY_STRICT;
+    if (pool->balance_factor > 0 && pool->balance_factor < 1)
+        report_pool(checker, pool, place_of(checker, node, "balance_factor"), ".balance_factor",
+                    "found %g, expected 0 or at least 1", pool->balance_factor);
+}
+
 static void check_pool(struct checker *checker, struct conf_pool *pool,
                        const struct conf_node *node)
 {
+    check_affinity(checker, pool, node);
     if (!conf_node_is_set(conf_node_get(node, "health_check")))
         pool->check.type = CONF_CHECK_NONE;
     if (!is_pool_name(pool->name))
