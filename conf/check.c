@@ -103,6 +103,21 @@ static void report_listener(struct checker *checker, void *context, size_t first
                     "found the address of listeners.%zu again", first);
 }
 
+/* A header that anybody may send would let anybody be anybody. */
+static void check_proxy_protocol(struct checker *checker, size_t index)
+{
+    const struct conf *conf = checker->conf;
+    char key[64];
+    if (!conf->listeners[index].proxy_protocol || conf->client.n_trusted_proxies > 0)
+        return;
+    const struct conf_node *listeners = conf_node_get(checker->root, "listeners");
+    bool is_list = listeners->type == CONF_NODE_LIST;
+    const struct conf_node *node = is_list ? conf_node_at(listeners, index) : listeners;
+    snprintf(key, sizeof(key), "listeners.%zu.proxy_protocol", index);
+    conf_errors_add(checker->errors, place_of(checker, node, "proxy_protocol"), key,
+                    "found true, expected client.trusted_proxies to name who may send it");
+}
+
 static void check_listeners(struct checker *checker)
 {
     struct conf *conf = checker->conf;
@@ -112,6 +127,8 @@ static void check_listeners(struct checker *checker)
                         "found an empty list, expected at least one listener");
     find_repeated(checker, conf->listeners, conf->n_listeners, sizeof(*conf->listeners),
                   compare_listeners, report_listener, NULL);
+    for (size_t i = 0; i < conf->n_listeners; i++)
+        check_proxy_protocol(checker, i);
     conf->has_admin = conf_node_is_set(conf_node_get(checker->root, "admin"));
     for (size_t i = 0; i < conf->n_listeners && conf->has_admin; i++) {
         if (conf->admin.port != 0 && compare_listeners(&conf->admin, &conf->listeners[i]) == 0)

@@ -142,6 +142,9 @@ struct conf_sticky {
     bool strip; /* endpoints do not see the cookie */
 };
 
+/* The PROXY protocol's header at the start of each connection to an endpoint. */
+enum conf_send_proxy { CONF_SEND_PROXY_OFF, CONF_SEND_PROXY_V1, CONF_SEND_PROXY_V2 };
+
 struct conf_pool {
     char *name;
     struct conf_endpoint *endpoints;
@@ -161,6 +164,7 @@ struct conf_pool {
     uint64_t seed;         /* of the hash; the same in the whole fleet */
     uint32_t retries;      /* further attempts after the first */
     uint32_t max_idle;     /* idle upstream connections per endpoint and worker */
+    enum conf_send_proxy send_proxy;
     struct conf_pool_timeouts timeouts;
     struct conf_check check;
     struct conf_sticky sticky;
@@ -177,6 +181,7 @@ struct conf_listener {
     char *host; /* numeric address; NULL: all addresses, IPv6 and IPv4 */
     uint16_t port;
     uint32_t backlog;
+    bool proxy_protocol; /* every connection begins with a header of it, from a trusted proxy */
 };
 
 /* A range of addresses: those whose first bits are address's. */
@@ -200,6 +205,41 @@ struct conf_client {
 
     struct conf_cidr *trusted_proxies; /* what these peers say of their clients is believed */
     size_t n_trusted_proxies;          /* 0: nobody's */
+};
+
+/* Which fields tell endpoints who the client is; bits. */
+enum conf_forwarded_family {
+    CONF_FORWARDED_NONE = 0,
+    CONF_FORWARDED_X = 1,       /* X-Forwarded-For, -Proto, -Host and -Port */
+    CONF_FORWARDED_RFC7239 = 2, /* Forwarded */
+    CONF_FORWARDED_BOTH = 3,
+};
+
+/* What becomes of such fields that come from a trusted proxy; those of others are replaced. */
+enum conf_forwarded_mode { CONF_FORWARDED_REPLACE, CONF_FORWARDED_APPEND, CONF_FORWARDED_PASS };
+
+struct conf_forwarded {
+    enum conf_forwarded_family family;
+    enum conf_forwarded_mode mode;
+};
+
+enum conf_request_id_mode {
+    CONF_REQUEST_ID_OFF,
+    CONF_REQUEST_ID_PASS, /* a valid one is passed on, else one is created */
+    CONF_REQUEST_ID_CREATE,
+};
+
+struct conf_request_id {
+    enum conf_request_id_mode mode;
+    char *header;   /* the field's name */
+    bool to_client; /* responses carry it too */
+};
+
+/* W3C Trace Context. */
+enum conf_traceparent {
+    CONF_TRACEPARENT_OFF,   /* fields like any other */
+    CONF_TRACEPARENT_PASS,  /* valid ones are passed on, others dropped */
+    CONF_TRACEPARENT_START, /* and one is made where there is none */
 };
 
 struct conf_consul {
@@ -238,6 +278,9 @@ struct conf {
     struct conf_pool *pools;
     size_t n_pools;
     struct conf_client client;
+    struct conf_forwarded forwarded;
+    struct conf_request_id request_id;
+    enum conf_traceparent traceparent;
     struct conf_consul consul;
     struct conf_log log;
     uint32_t workers;      /* threads; >= 1 once loaded (default: the usable processors) */

@@ -63,6 +63,27 @@ static const char *const same_sites[] = {
     NULL,
 };
 static const char *const warnings[] = {[false] = "skip", [true] = "use", NULL};
+static const char *const send_proxies[] = {
+    [CONF_SEND_PROXY_OFF] = "off", [CONF_SEND_PROXY_V1] = "v1", [CONF_SEND_PROXY_V2] = "v2", NULL};
+static const char *const forwarded_families[] = {
+    [CONF_FORWARDED_NONE] = "none",
+    [CONF_FORWARDED_X] = "x_forwarded",
+    [CONF_FORWARDED_RFC7239] = "forwarded",
+    [CONF_FORWARDED_BOTH] = "both",
+    NULL,
+};
+static const char *const forwarded_modes[] = {[CONF_FORWARDED_REPLACE] = "replace",
+                                              [CONF_FORWARDED_APPEND] = "append",
+                                              [CONF_FORWARDED_PASS] = "pass",
+                                              NULL};
+static const char *const request_id_modes[] = {[CONF_REQUEST_ID_OFF] = "off",
+                                               [CONF_REQUEST_ID_PASS] = "pass",
+                                               [CONF_REQUEST_ID_CREATE] = "create",
+                                               NULL};
+static const char *const traceparents[] = {[CONF_TRACEPARENT_OFF] = "off",
+                                           [CONF_TRACEPARENT_PASS] = "pass",
+                                           [CONF_TRACEPARENT_START] = "start",
+                                           NULL};
 static const char *const log_levels[] = {
     [CONF_LOG_DEBUG] = "debug",
     [CONF_LOG_INFO] = "info",
@@ -100,6 +121,15 @@ const struct conf_option conf_options[] = {
      .fallback = "30s",
      .meaning = "How long a termination signal waits for requests in progress; what still runs "
                 "then is cut off."},
+    {.key = "traceparent",
+     .type = &conf_type_word,
+     AT(conf, traceparent),
+     .words = traceparents,
+     .fallback = "pass",
+     .meaning = "W3C Trace Context. `pass` passes a valid `traceparent` and its `tracestate` on as "
+                "they came and drops invalid ones; `start` also begins a trace, marked as "
+                "sampled, for a request that has no valid one; `off` treats them like any other "
+                "field. The trace's id stands in the access log."},
 
     {.key = "listeners",
      .type = &conf_type_list,
@@ -119,6 +149,13 @@ const struct conf_option conf_options[] = {
      .fallback = "4096",
      .meaning = "Connections that may wait to be accepted, for each worker. The kernel lowers it "
                 "to net.core.somaxconn."},
+    {.key = "listeners.N.proxy_protocol",
+     .type = &conf_type_bool,
+     AT(conf_listener, proxy_protocol),
+     .fallback = "false",
+     .meaning = "Whether every connection begins with a header of the PROXY protocol, version 1 or "
+                "2, which says who the client is. It is taken from `client.trusted_proxies` only; "
+                "connections from other addresses, and those that begin otherwise, are closed."},
 
     {.key = "admin",
      .type = &conf_type_section,
@@ -207,6 +244,54 @@ const struct conf_option conf_options[] = {
      .meaning = "Addresses of the proxies in front of quoit. Only what these say in "
                 "X-Forwarded-For is believed: the client is the last address in it that is not "
                 "one of theirs. Without it the client is always who has connected."},
+
+    {.key = "forwarded_headers",
+     .type = &conf_type_section,
+     AT(conf, forwarded),
+     .meaning = "How endpoints learn who the client is. What untrusted clients say in such fields, "
+                "of either family, is always removed."},
+    {.key = "forwarded_headers.family",
+     .type = &conf_type_word,
+     AT(conf, forwarded.family),
+     .words = forwarded_families,
+     .fallback = "x_forwarded",
+     .meaning = "The fields that are set: `x_forwarded` is X-Forwarded-For, -Proto, -Host and "
+                "-Port, `forwarded` is Forwarded (RFC 7239)."},
+    {.key = "forwarded_headers.mode",
+     .type = &conf_type_word,
+     AT(conf, forwarded.mode),
+     .words = forwarded_modes,
+     .fallback = "append",
+     .meaning = "What becomes of the fields of a peer in `client.trusted_proxies`. `append` "
+                "continues X-Forwarded-For and Forwarded, and keeps the peer's X-Forwarded-Proto, "
+                "-Host and -Port; `replace` treats it as any client; `pass` leaves its fields as "
+                "they are and adds none."},
+
+    {.key = "request_id",
+     .type = &conf_type_section,
+     AT(conf, request_id),
+     .shorthand = "mode",
+     .meaning = "A name for every request, for endpoints and the access log."},
+    {.key = "request_id.mode",
+     .type = &conf_type_word,
+     AT(conf, request_id.mode),
+     .words = request_id_modes,
+     .fallback = "pass",
+     .meaning = "`pass` passes on what the client calls it (1 to 128 letters, digits and "
+                "`!#$%&'*+-.^_|~/:=@`), else creates a name of 32 hexadecimal digits; `create` "
+                "always creates one; `off` treats the field like any other."},
+    {.key = "request_id.header",
+     .type = &conf_type_field,
+     AT(conf, request_id.header),
+     RANGE(1, 64),
+     .fallback = "X-Request-Id",
+     .meaning = "The field that carries it."},
+    {.key = "request_id.to_client",
+     .type = &conf_type_bool,
+     AT(conf, request_id.to_client),
+     .fallback = "false",
+     .meaning = "Whether responses carry it too, in place of the endpoint's own field of that "
+                "name."},
 
     {.key = "consul",
      .type = &conf_type_section,
@@ -591,6 +676,14 @@ const struct conf_option conf_options[] = {
      .fallback = "false",
      .meaning = "Whether the cookie is taken out of requests before an endpoint sees them. Caches "
                 "that pass by what has a cookie need it."},
+    {.key = "pools.NAME.send_proxy_protocol",
+     .type = &conf_type_word,
+     AT(conf_pool, send_proxy),
+     .words = send_proxies,
+     .fallback = "off",
+     .meaning = "Begins each connection to an endpoint with a PROXY protocol header that says who "
+                "the client is. Such a connection serves one request, for the next may be "
+                "another client's: each costs a new one."},
 
     {.key = "pools.NAME.timeouts",
      .type = &conf_type_section,

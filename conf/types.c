@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <sched.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "conf/conf.h"
@@ -325,6 +326,95 @@ static void describe_path(const struct conf_option *option, FILE *out)
 
 const struct conf_type conf_type_path = {CONF_SHAPE_VALUE, parse_path, describe_path};
 
+/* ---- names of header fields */
+
+/* A token of RFC 9110 section 5.6.2: what names of fields and cookies are made of. */
+static bool is_token(const char *text)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    if (text[0] == '\0')
+        return false;
+    for (; *text != '\0'; text++) {
+        bool is_letter = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z');
+        if (!is_letter && !(*text >= '0' && *text <= '9') && strchr(others, *text) == NULL)
+            return false;
+    }
+    return true;
+}
+
+static int parse_token(const struct conf_option *option, const char *text, void *field,
+                       struct conf_arena *arena)
+{
+    (void)option;
+    return is_token(text) ? store_text(field, arena, text) : -EINVAL;
+}
+
+static void describe_token(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    fputs("a name of letters, digits and any of !#$%&'*+-.^_`|~", out);
+}
+
+const struct conf_type conf_type_token = {CONF_SHAPE_VALUE, parse_token, describe_token};
+
+/* What frames and routes a message, or is set by other options, cannot carry something else. */
+static bool is_reserved_field(const char *name)
+{
+    static const char *const reserved[] = {
+        "host",
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "upgrade",
+        "keep-alive",
+        "expect",
+        "via",
+        "cookie",
+        "authorization",
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "date",
+        "x-forwarded-port",
+        "max-forwards",
+        "traceparent",
+        "tracestate",
+        "proxy-connection",
+        "user-agent",
+        "referer",
+        "set-cookie",
+        "proxy-authenticate",
+        "http2-settings",
+        "proxy-authorization",
+    };
+    for (size_t i = 0; i < sizeof(reserved) / sizeof(*reserved); i++) {
+        if (strcasecmp(name, reserved[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int parse_field(const struct conf_option *option, const char *text, void *field,
+                       struct conf_arena *arena)
+{
+    if (!is_token(text) || strlen(text) > option->max || is_reserved_field(text))
+        return -EINVAL;
+    return store_text(field, arena, text);
+}
+
+static void describe_field(const struct conf_option *option, FILE *out)
+{
+    fprintf(out,
+            "the name of a header field, of at most %" PRIu64
+            " characters, that HTTP and quoit do not use for something else",
+            option->max);
+}
+
+const struct conf_type conf_type_field = {CONF_SHAPE_VALUE, parse_field, describe_field};
+
 /* ---- hosts and addresses */
 
 static int parse_route_host(const struct conf_option *option, const char *text, void *field,
@@ -527,35 +617,6 @@ static const struct {
     {"header:", CONF_KEY_HEADER, true}, {"cookie:", CONF_KEY_COOKIE, true},
     {"client", CONF_KEY_CLIENT, false},
 };
-
-/* A token of RFC 9110 section 5.6.2: what names of fields and cookies are made of. */
-static bool is_token(const char *text)
-{
-    static const char others[] = "!#$%&'*+-.^_`|~";
-    if (text[0] == '\0')
-        return false;
-    for (; *text != '\0'; text++) {
-        bool is_letter = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z');
-        if (!is_letter && !(*text >= '0' && *text <= '9') && strchr(others, *text) == NULL)
-            return false;
-    }
-    return true;
-}
-
-static int parse_token(const struct conf_option *option, const char *text, void *field,
-                       struct conf_arena *arena)
-{
-    (void)option;
-    return is_token(text) ? store_text(field, arena, text) : -EINVAL;
-}
-
-static void describe_token(const struct conf_option *option, FILE *out)
-{
-    (void)option;
-    fputs("a name of letters, digits and any of !#$%&'*+-.^_`|~", out);
-}
-
-const struct conf_type conf_type_token = {CONF_SHAPE_VALUE, parse_token, describe_token};
 
 /* An argument's name as it stands in a query, percent-encoded or not. */
 static bool is_argument(const char *text)

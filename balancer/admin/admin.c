@@ -306,7 +306,8 @@ static int open_listener(const struct conf_listener *conf)
     int fd = open_socket(address.ss_family);
     if (fd == -EAFNOSUPPORT && conf->host == NULL) { /* a kernel without IPv6 */
         static char any[] = "0.0.0.0";
-        return open_listener(&(struct conf_listener){any, conf->port, conf->backlog});
+        return open_listener(
+            &(struct conf_listener){.host = any, .port = conf->port, .backlog = conf->backlog});
     }
     if (fd < 0)
         return fd;

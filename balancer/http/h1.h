@@ -46,6 +46,11 @@ enum h1_status {
     X(X_FORWARDED_FOR, "x-forwarded-for")                                                          \
     X(X_FORWARDED_PROTO, "x-forwarded-proto")                                                      \
     X(X_FORWARDED_HOST, "x-forwarded-host")                                                        \
+    X(X_FORWARDED_PORT, "x-forwarded-port")                                                        \
+    X(FORWARDED, "forwarded")                                                                      \
+    X(TRACEPARENT, "traceparent")                                                                  \
+    X(TRACESTATE, "tracestate")                                                                    \
+    X(AUTHORIZATION, "authorization")                                                              \
     X(COOKIE, "cookie")                                                                            \
     X(DATE, "date")                                                                                \
     X(REFERER, "referer")                                                                          \
@@ -70,7 +75,8 @@ struct h1_field {
     uint16_t name_n;
     uint8_t id;  /* enum h1_field_id */
     bool is_hop; /* not to be forwarded: hop by hop by RFC 9110 section 7.6.1, or named by
-                    Connection. Never set for Host, Content-Length, Cookie, X-Forwarded-*, Via. */
+                    Connection. Never set for Host, Content-Length, Authorization, Cookie,
+                    Max-Forwards, Via, X-Forwarded-*, Forwarded, traceparent, tracestate. */
 };
 
 struct h1_limits {

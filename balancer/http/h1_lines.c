@@ -19,10 +19,13 @@
      ID_BIT(H1_TRANSFER_ENCODING) | ID_BIT(H1_UPGRADE) | ID_BIT(H1_HTTP2_SETTINGS) |               \
      ID_BIT(H1_PROXY_AUTHENTICATE) | ID_BIT(H1_PROXY_AUTHORIZATION))
 
-/* A client must not be able to remove these by naming them in Connection. */
+/* A client must not be able to remove these by naming them in Connection: they go from end to end,
+ * or are what proxies in front say. */
 #define STAYING_IDS                                                                                \
-    (ID_BIT(H1_HOST) | ID_BIT(H1_CONTENT_LENGTH) | ID_BIT(H1_COOKIE) | ID_BIT(H1_VIA) |            \
-     ID_BIT(H1_X_FORWARDED_FOR) | ID_BIT(H1_X_FORWARDED_PROTO) | ID_BIT(H1_X_FORWARDED_HOST))
+    (ID_BIT(H1_HOST) | ID_BIT(H1_CONTENT_LENGTH) | ID_BIT(H1_AUTHORIZATION) | ID_BIT(H1_COOKIE) |  \
+     ID_BIT(H1_MAX_FORWARDS) | ID_BIT(H1_VIA) | ID_BIT(H1_X_FORWARDED_FOR) |                       \
+     ID_BIT(H1_X_FORWARDED_PROTO) | ID_BIT(H1_X_FORWARDED_HOST) | ID_BIT(H1_X_FORWARDED_PORT) |    \
+     ID_BIT(H1_FORWARDED) | ID_BIT(H1_TRACEPARENT) | ID_BIT(H1_TRACESTATE))
 
 _Static_assert(H1_FIELD_COUNT <= 32, "field ids are bits of an unsigned int");
 
@@ -39,17 +42,21 @@ static const struct span names[H1_FIELD_COUNT] = {
 
 /* The known fields whose names have this many letters; tests hold it against H1_FIELDS. */
 #define LONGEST_NAME 19
-static const uint8_t ids_by_length[LONGEST_NAME + 1][3] = {
+#define MAX_OF_LENGTH 4
+static const uint8_t ids_by_length[LONGEST_NAME + 1][MAX_OF_LENGTH] = {
     [2] = {H1_TE},
     [3] = {H1_VIA},
     [4] = {H1_HOST, H1_DATE},
     [6] = {H1_EXPECT, H1_COOKIE},
     [7] = {H1_REFERER, H1_UPGRADE, H1_TRAILER},
-    [10] = {H1_CONNECTION, H1_USER_AGENT, H1_KEEP_ALIVE},
+    [9] = {H1_FORWARDED},
+    [10] = {H1_CONNECTION, H1_USER_AGENT, H1_KEEP_ALIVE, H1_TRACESTATE},
+    [11] = {H1_TRACEPARENT},
     [12] = {H1_MAX_FORWARDS},
+    [13] = {H1_AUTHORIZATION},
     [14] = {H1_CONTENT_LENGTH, H1_HTTP2_SETTINGS},
     [15] = {H1_X_FORWARDED_FOR},
-    [16] = {H1_PROXY_CONNECTION, H1_X_FORWARDED_HOST},
+    [16] = {H1_PROXY_CONNECTION, H1_X_FORWARDED_HOST, H1_X_FORWARDED_PORT},
     [17] = {H1_TRANSFER_ENCODING, H1_X_FORWARDED_PROTO},
     [18] = {H1_PROXY_AUTHENTICATE},
     [19] = {H1_PROXY_AUTHORIZATION},
@@ -60,7 +67,7 @@ enum h1_field_id h1_field_lookup(struct span name)
     if (name.n == 0 || name.n > LONGEST_NAME)
         return H1_OTHER;
     const uint8_t *ids = ids_by_length[name.n];
-    for (size_t i = 0; i < 3 && ids[i] != H1_OTHER; i++) {
+    for (size_t i = 0; i < MAX_OF_LENGTH && ids[i] != H1_OTHER; i++) {
         struct span known = names[ids[i]];
         if ((name.p[0] | 0x20) == known.p[0] && span_equal_nocase(name, known))
             return ids[i];

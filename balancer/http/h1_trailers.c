@@ -16,10 +16,10 @@ void h1_trailers_init(struct h1_trailers *trailers)
 static bool is_forbidden(const struct h1_field *field, struct span name)
 {
     static const char *const others[] = {
-        "authorization", "cache-control", "content-encoding",    "content-range",
-        "content-type",  "if-match",      "if-modified-since",   "if-none-match",
-        "if-range",      "range",         "if-unmodified-since", "set-cookie",
-        "location",      "vary",          "www-authenticate",    "forwarded",
+        "cache-control", "content-encoding",  "content-range",       "content-type",
+        "if-match",      "if-modified-since", "if-none-match",       "if-range",
+        "range",         "set-cookie",        "if-unmodified-since", "location",
+        "vary",          "www-authenticate",
     };
     if (field->id != H1_OTHER)
         return field->id != H1_DATE && field->id != H1_USER_AGENT && field->id != H1_REFERER;

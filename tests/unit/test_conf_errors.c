@@ -420,7 +420,8 @@ static void test_all_mistakes_come_at_once_in_the_order_of_the_file(void **state
                   "`libmemcached_weighted`, `libmemcached_spy`, `haproxy`, `envoy_maglev`, "
                   "`envoy_ring` or `jump`\n"
                   "f:3:1: colour: unknown key, expected one of workers, buffer_size, "
-                  "drain_timeout, listeners, admin, client, consul, log, routes, pools\n"
+                  "drain_timeout, traceparent, listeners, admin, client, forwarded_headers, "
+                  "request_id, consul, log, routes, pools\n"
                   "f:4:10: workers: found \"many\", expected `auto` or a whole number from 1 to "
                   "256\n");
 }

@@ -761,9 +761,12 @@ static void test_connection_cannot_remove_what_must_stay(void **state)
 {
     (void)state;
     expect_hops("Connection: host, content-length, cookie, via, x-forwarded-for, "
-                "x-forwarded-proto, X-Forwarded-Host\r\n"
+                "x-forwarded-proto, X-Forwarded-Host, x-forwarded-port, Forwarded, authorization, "
+                "traceparent, tracestate, max-forwards\r\n"
                 "Content-Length: 1\r\nCookie: a=b\r\nVia: 1.1 x\r\nX-Forwarded-For: 1\r\n"
-                "X-Forwarded-Proto: http\r\nX-Forwarded-Host: h\r\n",
+                "X-Forwarded-Proto: http\r\nX-Forwarded-Host: h\r\nX-Forwarded-Port: 1\r\n"
+                "Forwarded: for=_x\r\nAuthorization: Basic x\r\ntraceparent: x\r\n"
+                "tracestate: y\r\nMax-Forwards: 0\r\n",
                 "Connection,");
 }
 
