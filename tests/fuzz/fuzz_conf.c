@@ -13,6 +13,9 @@ static void check_pool(const struct conf_pool *pool)
     assert(pool->slots >= 1024 && (pool->slots & (pool->slots - 1)) == 0);
     assert(pool->n_endpoints > 0 || pool->service.name != NULL);
     assert(pool->check.n_expect > 0 && pool->check.path[0] == '/');
+    const struct conf_sticky *sticky = &pool->sticky;
+    assert(sticky->name == NULL || sticky->secret == NULL || sticky->secret_n >= 16);
+    assert(sticky->path[0] == '/' && sticky->max_age_ms % 1000 == 0);
     for (size_t i = 0; i < pool->n_endpoints; i++)
         assert(pool->endpoints[i].host != NULL && pool->endpoints[i].port != 0);
 }

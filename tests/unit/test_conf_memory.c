@@ -31,6 +31,7 @@ static FILE *counted_memstream(char **ret_text, size_t *ret_n)
 /* NOLINTBEGIN(bugprone-suspicious-include) */
 #include "conf/arena.c"
 #include "conf/check.c"
+#include "conf/check_sticky.c"
 #include "conf/conf.c"
 #include "conf/errors.c"
 #include "conf/fill.c"
@@ -46,13 +47,15 @@ static const char good[] =
     "admin: '127.0.0.1:82'\n"
     "consul: { address: ['http://a', 'http://b'], token: t }\n"
     "pools: { a: { endpoints: ['a:1', { address: 'b:1', weight: 2 }], hash_key: header:x,\n"
-    "              health_check: { expect: [200, 201] } } }\n";
+    "              health_check: { expect: [200, 201] },\n"
+    "              sticky: { name: s, secret: 0123456789abcdef, domain: a } } }\n";
 
 static const char bad[] = "listeners: [':80', ':80', x]\n"
                           "workers: 1\nworkers: x\n"
                           "colour: blue\n"
                           "routes: { pool: c }\n"
-                          "pools: { a: { endpoints: ['a:1', 'a:1'] }, 'b c': }\n";
+                          "pools: { a: { endpoints: ['a:1', 'a:1'], sticky: { name: __Host-s,\n"
+                          "         secret: s, secret_file: /, max_age: 1ms } }, 'b c': }\n";
 
 /* Loads text with the allocation number fail_at failing; whether it was reached. A load in want of
  * memory must not succeed, and must say so. */

@@ -25,6 +25,7 @@
 #include "balancer/pool/endpoint.c"
 #include "balancer/pool/pool.c"
 #include "balancer/pool/snapshot.c"
+#include "balancer/pool/sticky.c"
 /* NOLINTEND(bugprone-suspicious-include) */
 #undef calloc
 #undef aligned_alloc
@@ -76,12 +77,13 @@ static void test_making_a_snapshot_fails_whole(void **state)
     (void)state;
     struct conf_pool conf = bench_conf(CONF_ALGORITHM_HASH);
     struct member member = {bench_endpoint(0), 1};
-    for (long i = 0; i < 3; i++) {
+    conf.sticky.name = (char *)"SID";
+    for (long i = 0; i < 4; i++) {
         struct snapshot *snapshot = NULL;
         until_failure = i;
         int error = snapshot_build(&conf, &member, 1, NULL, &snapshot);
         bool failed = has_failed();
-        assert_int_equal(failed, i < 2);
+        assert_int_equal(failed, i < 3);
         assert_int_equal(error, failed ? -ENOMEM : 0);
         assert_int_equal(snapshot == NULL, failed);
         snapshot_unref(snapshot);
