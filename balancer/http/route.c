@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "balancer/http/path.h"
+
 /* No host name is longer (RFC 1035); longer ones match only the routes of any host. */
 #define MAX_HOST 255
 
@@ -19,6 +21,7 @@ struct entry {
 /* Sorted by host, and within a host the longest path first. */
 struct route_table {
     size_t n;
+    uint8_t *paths; /* the bytes of the entries' paths */
     struct entry entries[];
 };
 
@@ -59,21 +62,32 @@ static struct span without_dot(struct span host)
     return host;
 }
 
+static size_t size_of_paths(const struct conf_route *routes, size_t n_routes)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < n_routes; i++)
+        size += strlen(routes[i].path);
+    return size;
+}
+
 struct route_table *route_table_new(const struct conf_route *routes, size_t n_routes)
 {
     struct route_table *table = malloc(sizeof(*table) + n_routes * sizeof(table->entries[0]));
-    if (table == NULL)
+    uint8_t *room = malloc(size_of_paths(routes, n_routes) + 1);
+    if (table == NULL || room == NULL)
         abort();
     table->n = n_routes;
+    table->paths = room;
     for (size_t i = 0; i < n_routes; i++) {
         const char *host = routes[i].host != NULL ? routes[i].host : "";
         assert(routes[i].path != NULL && routes[i].path[0] == '/');
         table->entries[i] = (struct entry){
             .host = without_dot(span_of(host[0] == '*' ? host + 1 : host)),
-            .path = span_of(routes[i].path),
+            .path = {room, path_normalize(span_of(routes[i].path), room)},
             .index = i,
             .route = &routes[i],
         };
+        room += table->entries[i].path.n;
     }
     qsort(table->entries, n_routes, sizeof(table->entries[0]), compare_entries);
     return table;
@@ -81,6 +95,9 @@ struct route_table *route_table_new(const struct conf_route *routes, size_t n_ro
 
 void route_table_free(struct route_table *table)
 {
+    if (table == NULL)
+        return;
+    free(table->paths);
     free(table);
 }
 

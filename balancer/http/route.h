@@ -9,8 +9,8 @@
  * least one), then those of any host. Among the routes of one host the longest path prefix wins.
  * When no path of a host matches, the next less specific host is asked.
  *
- * Paths are compared byte by byte as they came, nothing is decoded: a prefix matches on the border
- * of a segment, so "/img" takes "/img" and "/img/a" but not "/images". "/" matches every request.
+ * Paths are compared in their normal form (path.h): a prefix matches on the border of a segment, so
+ * "/img" takes "/img" and "/img/a" but not "/images". "/" matches every request.
  */
 #ifndef QUOIT_BALANCER_HTTP_ROUTE_H
 #define QUOIT_BALANCER_HTTP_ROUTE_H
@@ -28,7 +28,7 @@ void route_table_free(struct route_table *table);
 
 /*
  * The route of a request with this authority (host with perhaps a port, as in struct h1_request)
- * and path; NULL if there is none. Does not allocate.
+ * and path in its normal form; NULL if there is none. Does not allocate.
  */
 const struct conf_route *route_find(const struct route_table *table, struct span authority,
                                     struct span path);

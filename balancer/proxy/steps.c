@@ -1,6 +1,7 @@
 #include "balancer/proxy/steps.h"
 
 #include "balancer/http/key.h"
+#include "balancer/http/path.h"
 #include "balancer/http/route.h"
 #include "balancer/proxy/attempt.h"
 #include "balancer/proxy/client.h"
@@ -26,13 +27,27 @@ static void find_key(struct request *r)
     r->key_at = is_in_head ? (uint32_t)(r->key.p - r->message) : UINT32_MAX;
 }
 
+/* By the path's normal form, so that no spelling of it goes round a route. */
+static const struct conf_route *look_up_route(struct worker *worker, struct span authority,
+                                              struct span path)
+{
+    const struct route_table *routes = worker->proxy->routes;
+    if (path.n == 0 || path.p[0] != '/' || path_is_plain(path))
+        return route_find(routes, authority, path);
+    uint8_t *room = slab_get(&worker->buffers.small); /* a whole head fits */
+    size_t n = path_normalize(path, room);
+    const struct conf_route *route = route_find(routes, authority, (struct span){room, n});
+    slab_put(&worker->buffers.small, room);
+    return route;
+}
+
 static enum reason find_route(struct request *r)
 {
     struct worker *worker = request_worker(r);
     const struct h1_request *h = &r->head;
     struct span authority = {r->message + h->authority.at, h->authority.n};
     struct span path = {r->message + h->path.at, h->path.n};
-    const struct conf_route *route = route_find(worker->proxy->routes, authority, path);
+    const struct conf_route *route = look_up_route(worker, authority, path);
     if (route == NULL)
         return REASON_NO_ROUTE;
     r->pool = &worker->proxy->conf->pools[route->pool];

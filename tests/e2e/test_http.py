@@ -451,3 +451,19 @@ def test_an_ipv6_endpoint_is_reached(quoit, origins):
     [origin] = origins(1, host="::1")
     balancer = quoit({"pools": {"web": static_pool([origin])}})
     assert get(balancer.port, "/").origin == origin.name
+
+
+@pytest.mark.parametrize("target, pool", [
+    ("/admin/x", 1), ("/admin", 1), ("//admin", 1), ("/img/../admin", 1), ("/img/%2e%2E/admin/x", 1),
+    ("/./%61dmin", 1), ("/../admin?a=/b", 1), ("/admin%2fx", 0), ("/admin;x", 0), ("/adminx", 0),
+    ("/admin/../img", 0), ("/%2561dmin", 0),
+])
+def test_no_spelling_of_a_path_goes_round_its_route(quoit, origins, target, pool):
+    """Routes see the normal form; the endpoint sees the target as it came."""
+    servers = origins(2)
+    balancer = quoit({"pools": {"web": static_pool(servers[:1]), "admin": static_pool(servers[1:])},
+                      "routes": [{"path": "/", "pool": "web"}, {"path": "/admin", "pool": "admin"}]})
+    with RawClient(balancer.port) as client:
+        client.send(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        assert client.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    assert [request.target for request in servers[pool].requests] == [target]

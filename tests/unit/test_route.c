@@ -18,6 +18,16 @@ static int found(const struct route_table *table, const struct conf_route *route
     return route == NULL ? -1 : (int)(route - routes);
 }
 
+static void test_a_configured_path_is_normalised_too(void **state)
+{
+    (void)state;
+    static struct conf_route routes[] = {{.path = "/a/../b//c"}, {.path = "/%61"}};
+    struct route_table *table = route_table_new(routes, COUNT(routes));
+    assert_int_equal(found(table, routes, "x", "/b/c/d"), 0);
+    assert_int_equal(found(table, routes, "x", "/a"), 1);
+    route_table_free(table);
+}
+
 static void test_no_routes_match_nothing(void **state)
 {
     (void)state;
@@ -95,11 +105,10 @@ static void test_the_longest_path_wins_on_segment_borders(void **state)
         const char *path;
         int expected;
     } cases[] = {
-        {"/", 0},         {"", 0},        {"*", 0},        {"/im", 0},        {"/img", 1},
-        {"/img/", 1},     {"/img/x", 1},  {"/images", 0},  {"/IMG", 0},       {"/img/a", 2},
-        {"/img/ab", 1},   {"/img/a/", 2}, {"/img/a/b", 4}, {"/img/a/b/c", 4}, {"/dir", 0},
-        {"/dir/", 3},     {"/dir/x", 3},  {"//img", 0},    {"/%69mg", 0},     {"/img;x", 0},
-        {"/img/../x", 1},
+        {"/", 0},       {"", 0},        {"*", 0},        {"/im", 0},        {"/img", 1},
+        {"/img/", 1},   {"/img/x", 1},  {"/images", 0},  {"/IMG", 0},       {"/img/a", 2},
+        {"/img/ab", 1}, {"/img/a/", 2}, {"/img/a/b", 4}, {"/img/a/b/c", 4}, {"/dir", 0},
+        {"/dir/", 3},   {"/dir/x", 3},  {"/img;x", 0},
     };
     struct route_table *table = route_table_new(routes, COUNT(routes));
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -186,6 +195,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_routes_match_nothing),
+        cmocka_unit_test(test_a_configured_path_is_normalised_too),
         cmocka_unit_test(test_the_most_specific_host_wins_whatever_the_order),
         cmocka_unit_test(test_the_longest_path_wins_on_segment_borders),
         cmocka_unit_test(test_a_host_without_the_path_falls_back_to_less_specific_ones),
