@@ -239,10 +239,21 @@ static void check_affinity(struct checker *checker, struct conf_pool *pool,
                     "found %g, expected 0 or at least 1", pool->balance_factor);
 }
 
+/* The layout of another program's algorithm is what it has for these very weights. */
+static void check_ramp(struct checker *checker, const struct conf_pool *pool,
+                       const struct conf_node *node)
+{
+    if (pool->ramp_ms > 0 && pool->algorithm >= CONF_ALGORITHM_NGINX)
+        report_pool(checker, pool, place_of(checker, node, "ramp"), ".ramp",
+                    "found a ramp with the algorithm of another program, expected none: weights "
+                    "on their way would change its layout");
+}
+
 static void check_pool(struct checker *checker, struct conf_pool *pool,
                        const struct conf_node *node)
 {
     check_affinity(checker, pool, node);
+    check_ramp(checker, pool, node);
     if (!conf_node_is_set(conf_node_get(node, "health_check")))
         pool->check.type = CONF_CHECK_NONE;
     if (!is_pool_name(pool->name))

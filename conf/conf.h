@@ -162,6 +162,7 @@ struct conf_pool {
     double balance_slack;  /* times the square root of the average, on top */
     double hot_key_share;  /* of an endpoint's fair load, above which a key is hot; 0: none is */
     uint64_t seed;         /* of the hash; the same in the whole fleet */
+    uint32_t ramp_ms;      /* how long an endpoint takes to gain or give up its weight; 0: none */
     uint32_t retries;      /* further attempts after the first */
     uint32_t max_idle;     /* idle upstream connections per endpoint and worker */
     enum conf_send_proxy send_proxy;

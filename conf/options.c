@@ -598,6 +598,17 @@ const struct conf_option conf_options[] = {
      .meaning =
          "Mixed into every hash of `hash` and `ring`. Balancers that shall agree on who owns "
          "a key need the same one."},
+    {.key = "pools.NAME.ramp",
+     .type = &conf_type_duration,
+     AT(conf_pool, ramp_ms),
+     RANGE(0, 24 * HOUR),
+     .fallback = "0",
+     .meaning =
+         "How long an endpoint takes to come to its weight, step by step, when it is new, back "
+         "after an outage at least as long, or has another weight in Consul; and to give its keys "
+         "up when its weight becomes 0 or Consul has it in maintenance. Its keys come with its "
+         "weight, so that caches fill gradually. 0 is at once. Not for the algorithms of other "
+         "programs, whose layout is theirs."},
     {.key = "pools.NAME.retries",
      .type = &conf_type_number,
      AT(conf_pool, retries),

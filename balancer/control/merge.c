@@ -95,7 +95,7 @@ struct member *tracked_members(const struct tracked_list *list)
     qsort(ordered, list->n, sizeof(const struct tracked *), by_position);
     for (size_t i = 0; i < list->n; i++)
         members[i] =
-            (struct member){.endpoint = ordered[i]->endpoint, .weight = ordered[i]->weight};
+            (struct member){.endpoint = ordered[i]->endpoint, .weight = ordered[i]->now_weight};
     free(ordered);
     return members;
 }

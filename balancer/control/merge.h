@@ -10,7 +10,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
+#include "balancer/control/ramp.h"
 #include "balancer/control/wanted.h"
 #include "balancer/pool/endpoint.h"
 #include "balancer/pool/snapshot.h"
@@ -18,8 +20,18 @@
 /* An endpoint as control tracks it. */
 struct tracked {
     struct endpoint *endpoint; /* a reference */
+    size_t position;           /* as in struct wanted */
+
+    /* What its source and our probes say. */
     double weight;
-    size_t position; /* as in struct wanted */
+    enum endpoint_source source;
+    enum endpoint_probe probe;
+
+    /* What has come of it (ramping.h). */
+    double now_weight; /* that of the ring */
+    struct ramp ramp;
+    bool was_usable;            /* when its state was last set */
+    uint64_t unusable_since_us; /* 0: it has never been usable */
 };
 
 /* Sorted by endpoint id. */

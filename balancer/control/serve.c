@@ -45,7 +45,7 @@ struct control {
 
     struct ev_async wake, stop;
     struct ev_signal signals[N_SIGNALS];
-    struct ev_timer fill_timer, drain_timer;
+    struct ev_timer fill_timer, drain_timer, ramp_timer;
     double drain_until; /* on the loop's clock */
     struct inbox inbox;
 
@@ -151,9 +151,30 @@ static void drain(struct control *control)
 static bool take_message(struct control *control, struct message *message)
 {
     if (message->type == MESSAGE_DISCOVERY)
-        return pools_take_discovery(control->pools, &message->as.discovery);
+        return pools_take_discovery(control->pools, &message->as.discovery, clock_now_us());
     return pools_take_verdict(control->pools, message->as.verdict.cookie, message->as.verdict.up,
-                              message->as.verdict.detail);
+                              message->as.verdict.detail, clock_now_us());
+}
+
+/* The timer runs only while some weight is on its way. */
+static void plan_ramps(struct control *control)
+{
+    uint64_t next_us = pools_next_step_us(control->pools), now_us = clock_now_us();
+    ev_timer_stop(control->loop, &control->ramp_timer);
+    if (next_us == POOLS_NEVER)
+        return;
+    double wait_s = next_us > now_us ? (double)(next_us - now_us) / 1e6 : 0;
+    ev_timer_set(&control->ramp_timer, wait_s, 0);
+    ev_timer_start(control->loop, &control->ramp_timer);
+}
+
+static void on_ramp_step(struct ev_loop *loop, struct ev_timer *timer, int revents)
+{
+    (void)loop, (void)revents;
+    struct control *control = timer->data;
+    if (pools_step(control->pools, clock_now_us()))
+        wake_workers(control);
+    plan_ramps(control);
 }
 
 static void on_wake(struct ev_loop *loop, struct ev_async *wake, int revents)
@@ -168,6 +189,7 @@ static void on_wake(struct ev_loop *loop, struct ev_async *wake, int revents)
     }
     if (changed)
         wake_workers(control);
+    plan_ramps(control);
     const char *waiting;
     if (control->phase == PHASE_FILLING && pools_are_filled(control->pools, &waiting))
         begin_serving(control);
@@ -322,7 +344,7 @@ static int start_sources(struct control *control)
 {
     int rc = health_start(inbox_on_health, &control->inbox, &control->health);
     if (rc == 0)
-        rc = pools_new(control->conf, control->health, &control->pools);
+        rc = pools_new(control->conf, control->health, clock_now_us(), &control->pools);
     if (rc == 0)
         rc = discovery_start(control->conf, inbox_on_discovery, &control->inbox,
                              &control->discovery);
@@ -380,6 +402,8 @@ static void watch_loop(struct control *control)
     ev_timer_start(loop, &control->fill_timer);
     ev_timer_init(&control->drain_timer, on_drain_look, DRAIN_LOOK_S, DRAIN_LOOK_S);
     control->drain_timer.data = control;
+    ev_timer_init(&control->ramp_timer, on_ramp_step, 0, 0);
+    control->ramp_timer.data = control;
 }
 
 /* From here on the end is certain and near: a signal more must not turn it into a death by signal,
@@ -406,6 +430,7 @@ static void unwatch_loop(struct control *control)
     ignore_signals(control);
     ev_timer_stop(loop, &control->fill_timer);
     ev_timer_stop(loop, &control->drain_timer);
+    ev_timer_stop(loop, &control->ramp_timer);
 }
 
 static void finish(struct control *control)

@@ -95,6 +95,7 @@ static const struct verdict verdicts[][3] = {
     [ENDPOINT_SOURCE_MAINTENANCE] = {{false, "maintenance"},
                                      {false, "maintenance"},
                                      {false, "maintenance"}},
+    [ENDPOINT_SOURCE_DRAINING] = {{true, "draining"}, {true, "draining"}, {false, "probe_down"}},
     [ENDPOINT_SOURCE_REMOVED] = {{false, "removed"}, {false, "removed"}, {false, "removed"}},
 };
 
@@ -104,6 +105,11 @@ static const struct verdict *verdict_on(const struct endpoint *endpoint)
     uint8_t probe = atomic_load_explicit(&endpoint->probe, memory_order_relaxed);
     assert(source <= ENDPOINT_SOURCE_REMOVED && probe <= ENDPOINT_PROBE_DOWN);
     return &verdicts[source][probe];
+}
+
+bool endpoint_state_is_usable(enum endpoint_source source, enum endpoint_probe probe)
+{
+    return verdicts[source][probe].is_usable;
 }
 
 bool endpoint_is_usable(const struct endpoint *endpoint)

@@ -28,7 +28,8 @@ enum endpoint_source {
     ENDPOINT_SOURCE_NODE_CRITICAL, /* only its node's checks fail: our own probe may overrule */
     ENDPOINT_SOURCE_CRITICAL,
     ENDPOINT_SOURCE_MAINTENANCE,
-    ENDPOINT_SOURCE_REMOVED, /* no longer listed: drains */
+    ENDPOINT_SOURCE_DRAINING, /* on its way to weight 0 or maintenance: gives its keys up */
+    ENDPOINT_SOURCE_REMOVED,  /* no longer listed: drains */
 };
 
 /* What our own probes say; the health observer writes it. */
@@ -90,12 +91,16 @@ static inline uint32_t endpoint_in_flight(const struct endpoint *endpoint)
  *
  *   source          probe none   probe up   probe down
  *   up, warning     yes          yes        no
+ *   draining        yes          yes        no
  *   node critical   no           yes        no      (the agent died, the service did not)
  *   critical        no           no         no      (the service's own word)
  *   maintenance     no           no         no
  *   removed         no           no         no
  */
 bool endpoint_is_usable(const struct endpoint *endpoint);
+
+/* The rule itself. */
+bool endpoint_state_is_usable(enum endpoint_source source, enum endpoint_probe probe);
 
 /* Its state has become another now: who changes it says so, for explanations. A new endpoint has
  * been in its state since it was made. */

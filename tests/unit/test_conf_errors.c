@@ -49,6 +49,14 @@ static void assert_error_in_pool(const char *line, const char *expected)
     assert_errors(text, expected);
 }
 
+static void test_a_ramp_is_not_for_the_algorithms_of_other_programs(void **state)
+{
+    (void)state;
+    assert_error_in_pool("algorithm: envoy_maglev\n    ramp: 30s",
+                         "f:6:11: pools.a.ramp: found a ramp with the algorithm of another program, "
+                         "expected none: weights on their way would change its layout\n");
+}
+
 static void test_an_unknown_key_suggests_the_nearest(void **state)
 {
     (void)state;
@@ -516,6 +524,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_unknown_key_suggests_the_nearest),
+        cmocka_unit_test(test_a_ramp_is_not_for_the_algorithms_of_other_programs),
         cmocka_unit_test(test_an_unknown_key_without_a_near_one_lists_what_there_is),
         cmocka_unit_test(test_a_key_that_is_there_twice_names_the_first),
         cmocka_unit_test(test_wrong_numbers),

@@ -69,6 +69,9 @@ static void test_the_two_views_of_an_endpoint_combine_by_the_written_rule(void *
         {ENDPOINT_SOURCE_MAINTENANCE, ENDPOINT_PROBE_NONE, false, "maintenance"},
         {ENDPOINT_SOURCE_MAINTENANCE, ENDPOINT_PROBE_UP, false, "maintenance"},
         {ENDPOINT_SOURCE_MAINTENANCE, ENDPOINT_PROBE_DOWN, false, "maintenance"},
+        {ENDPOINT_SOURCE_DRAINING, ENDPOINT_PROBE_NONE, true, "draining"},
+        {ENDPOINT_SOURCE_DRAINING, ENDPOINT_PROBE_UP, true, "draining"},
+        {ENDPOINT_SOURCE_DRAINING, ENDPOINT_PROBE_DOWN, false, "probe_down"},
         {ENDPOINT_SOURCE_REMOVED, ENDPOINT_PROBE_NONE, false, "removed"},
         {ENDPOINT_SOURCE_REMOVED, ENDPOINT_PROBE_UP, false, "removed"},
         {ENDPOINT_SOURCE_REMOVED, ENDPOINT_PROBE_DOWN, false, "removed"},
@@ -78,6 +81,8 @@ static void test_the_two_views_of_an_endpoint_combine_by_the_written_rule(void *
         atomic_store(&endpoint->source, (uint8_t)rules[i].source);
         atomic_store(&endpoint->probe, (uint8_t)rules[i].probe);
         assert_int_equal(endpoint_is_usable(endpoint), rules[i].is_usable);
+        assert_int_equal(endpoint_state_is_usable(rules[i].source, rules[i].probe),
+                         rules[i].is_usable);
         assert_string_equal(endpoint_state_word(endpoint), rules[i].word);
     }
     endpoint_unref(endpoint);
