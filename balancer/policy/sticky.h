@@ -8,7 +8,7 @@
 #ifndef QUOIT_BALANCER_POLICY_STICKY_H
 #define QUOIT_BALANCER_POLICY_STICKY_H
 
-#include "balancer/http/span.h"
+#include "balancer/http/h1.h"
 #include "balancer/policy/policy.h"
 
 /* What came of a request's cookie. X(name, word) */
@@ -36,5 +36,13 @@ const char *sticky_word(enum sticky_result result);
  */
 enum sticky_result sticky_resolve(const struct pick *pick, struct span value,
                                   const struct member **ret_member);
+
+/*
+ * The same for the fields of a request: of the cookies with the pool's name, in all Cookie fields,
+ * the first that names a member counts. A MISS if there is none, or if the pool has no cookie
+ * affinity; *ret_member is NULL then.
+ */
+enum sticky_result sticky_ask(const struct pick *pick, const struct h1_lines *lines,
+                              const uint8_t *message, const struct member **ret_member);
 
 #endif

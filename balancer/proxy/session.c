@@ -16,12 +16,12 @@ static bool has_sessions(const struct request *r)
     return r->pool->sticky.name != NULL;
 }
 
-/* The next pair of the pool's cookie in what is left of a Cookie field. */
-static bool next_own(const struct request *r, struct span *rest, struct cookie_pair *ret_pair)
+static bool holds_own(const struct request *r, struct span field)
 {
     struct span name = span_of(conf_of(r)->name);
-    while (cookie_next(rest, ret_pair)) {
-        if (span_equal(ret_pair->name, name))
+    struct cookie_pair pair;
+    while (cookie_next(&field, &pair)) {
+        if (span_equal(pair.name, name))
             return true;
     }
     return false;
@@ -36,33 +36,15 @@ void session_prepare(struct request *r)
     struct h1_lines *lines = &r->head.lines;
     for (uint32_t i = 0; i < lines->n_fields; i++) {
         struct h1_field *field = &lines->fields[i];
-        struct span rest = h1_field_value(field, r->message);
-        struct cookie_pair pair;
         if (field->id == H1_COOKIE)
-            field->is_hop = next_own(r, &rest, &pair);
+            field->is_hop = holds_own(r, h1_field_value(field, r->message));
     }
-}
-
-/* Asks the pool's cookies in one field until one of them names a member. */
-static void resolve_field(struct request *r, const struct pick *pick, struct span field,
-                          const struct member **member)
-{
-    struct cookie_pair pair;
-    while (*member == NULL && next_own(r, &field, &pair))
-        r->session = sticky_resolve(pick, pair.value, member);
 }
 
 struct endpoint *session_pick(struct request *r, const struct pick *pick)
 {
-    if (!has_sessions(r))
-        return NULL;
-    const struct h1_lines *lines = &r->head.lines;
-    const struct member *member = NULL;
-    r->session = STICKY_MISS;
-    for (uint32_t i = 0; i < lines->n_fields && member == NULL; i++) {
-        if (lines->fields[i].id == H1_COOKIE)
-            resolve_field(r, pick, h1_field_value(&lines->fields[i], r->message), &member);
-    }
+    const struct member *member;
+    r->session = sticky_ask(pick, &r->head.lines, r->message, &member);
     return r->session == STICKY_HIT ? member->endpoint : NULL;
 }
 

@@ -240,6 +240,56 @@ static void test_an_unknown_value_names_no_member(void **state)
     bench_fini(&bench);
 }
 
+/* What comes of a request with these Cookie fields; each %s stands for member 1's value. */
+static enum sticky_result ask(const char *fields, const struct member **ret_member)
+{
+    static const struct h1_limits limits = {.head_bytes = 4096, .target_bytes = 1024, .fields = 50};
+    static struct h1_request request;
+    char all[512];
+    char text[1024];
+    const char *value = bench.members[1].endpoint->cookie;
+    const char *mark = strstr(fields, "%s");
+    int before = mark != NULL ? (int)(mark - fields) : (int)strlen(fields);
+    snprintf(all, sizeof all, "%.*s%s%s", before, fields, mark != NULL ? value : "",
+             mark != NULL ? mark + 2 : "");
+    snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", all);
+    h1_request_init(&request);
+    const uint8_t *message = (const uint8_t *)text;
+    assert_int_equal(h1_request_parse(&request, &limits, message, strlen(text)), H1_DONE);
+    struct pick pick = bench_choice(&bench);
+    return sticky_ask(&pick, &request.lines, message, ret_member);
+}
+
+static void assert_asked(const char *fields, enum sticky_result expected)
+{
+    const struct member *member = &bench.snapshot->members[0];
+    assert_int_equal(ask(fields, &member), expected);
+    bool names_somebody = expected != STICKY_MISS && expected != STICKY_UNKNOWN;
+    assert_int_equal(bench_number(&bench, member != NULL ? member->endpoint : NULL),
+                     names_somebody ? 1 : BENCH_NOBODY);
+}
+
+static void test_a_request_is_asked_for_the_pools_cookie(void **state)
+{
+    (void)state;
+    begin(CONF_ALGORITHM_ROUND_ROBIN, 3);
+    assert_asked("", STICKY_MISS);
+    assert_asked("Cookie: sid=%s; SIDE=1; a=SID\r\n", STICKY_MISS);
+    assert_asked("X-Cookie: SID=%s\r\n", STICKY_MISS);
+    assert_asked("Cookie: SID\r\n", STICKY_UNKNOWN);
+    assert_asked("Cookie: a=1; SID=%s\r\n", STICKY_HIT);
+    assert_asked("cookie: a=1\r\nCOOKIE: SID=%s\r\n", STICKY_HIT);
+    assert_asked("Cookie: SID=%s; SID=other\r\nCookie: SID=other\r\n", STICKY_HIT);
+    assert_asked("Cookie: SID=other; SID; SID=%s\r\n", STICKY_HIT);
+    assert_asked("Cookie: SID=other\r\nCookie: SID=%s\r\nCookie: SID=other\r\n", STICKY_HIT);
+    bench_take_down(&bench, 1);
+    assert_asked("Cookie: SID=other; SID=%s; SID=other\r\n", STICKY_DOWN);
+    bench.conf.sticky.name = NULL;
+    bench_publish(&bench);
+    assert_asked("Cookie: SID=%s\r\n", STICKY_MISS);
+    bench_fini(&bench);
+}
+
 static void test_results_have_words(void **state)
 {
     (void)state;
@@ -265,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_an_endpoint_that_is_down_gives_its_sessions_back_when_it_is_up),
         cmocka_unit_test(test_an_endpoint_that_failed_the_request_is_not_asked_again),
         cmocka_unit_test(test_an_unknown_value_names_no_member),
+        cmocka_unit_test(test_a_request_is_asked_for_the_pools_cookie),
         cmocka_unit_test(test_results_have_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
