@@ -249,6 +249,21 @@ static void check_ramp(struct checker *checker, const struct conf_pool *pool,
                     "on their way would change its layout");
 }
 
+/* A body that is looked through waits in the buffer behind its request's head. */
+static void check_key_body(struct checker *checker, const struct conf_pool *pool,
+                           const struct conf_node *node)
+{
+    const struct conf *conf = checker->conf;
+    uint64_t needed = (uint64_t)conf->client.max_head_bytes + pool->key_body_bytes;
+    if (pool->key.n_body_fields + pool->key_fallback.n_body_fields == 0 ||
+        needed <= conf->buffer_bytes)
+        return;
+    report_pool(checker, pool, place_of(checker, node, "hash_key_body"), ".hash_key_body",
+                "found %" PRIu32 " bytes beside a client.max_head_size of %" PRIu32
+                ", expected both to fit into a buffer_size of %" PRIu32,
+                pool->key_body_bytes, conf->client.max_head_bytes, conf->buffer_bytes);
+}
+
 static void check_pool(struct checker *checker, struct conf_pool *pool,
                        const struct conf_node *node)
 {
@@ -263,6 +278,7 @@ static void check_pool(struct checker *checker, struct conf_pool *pool,
         (node->type == CONF_NODE_MAP || node->type == CONF_NODE_NULL))
         report_pool(checker, pool, node->key_place, "",
                     "found neither endpoints nor a service, expected one of them or both");
+    check_key_body(checker, pool, node);
     struct pool_node context = {.pool = pool, .node = node};
     find_repeated(checker, pool->endpoints, pool->n_endpoints, sizeof(*pool->endpoints),
                   compare_endpoints, report_endpoint, &context);

@@ -56,13 +56,45 @@ enum conf_key_source {
     CONF_KEY_QUERY,
     CONF_KEY_HEADER,
     CONF_KEY_COOKIE,
-    CONF_KEY_CLIENT, /* the client's address */
+    CONF_KEY_CLIENT, /* the peer's address */
+    /* Parts of templates only; what is a source of its own too is a template of one part. */
+    CONF_KEY_TEXT,      /* text between placeholders */
+    CONF_KEY_ARGUMENTS, /* the whole query */
+    CONF_KEY_HOST,
+    CONF_KEY_METHOD,
+    CONF_KEY_FORWARDED, /* the client's address as trusted proxies have it */
+    CONF_KEY_JSON,      /* a field of a JSON body */
+    CONF_KEY_FORM,      /* a field of a form in the body */
+    CONF_KEY_TEMPLATE,  /* of keys, not of parts */
 };
 
-/* Where the hash key comes from; written `path`, `query:NAME`, `header:NAME`, … */
+/* What a template does with what it finds; bits. */
+enum conf_key_filter {
+    CONF_KEY_LOWER = 1,    /* A to Z become a to z */
+    CONF_KEY_SORTED = 2,   /* arguments in the order of their names */
+    CONF_KEY_OPTIONAL = 4, /* the key is there without it */
+};
+
+/* Limits on what the operator may write, so that what a request needs is bounded. */
+#define CONF_KEY_MAX_PARTS 32
+#define CONF_KEY_MAX_BODY_FIELDS 4 /* of one key */
+
+struct conf_key_part {
+    enum conf_key_source source;
+    uint8_t filters;          /* enum conf_key_filter */
+    uint8_t v4_bits, v6_bits; /* of an address: how many of the first are taken */
+    uint16_t segments;        /* of a path: how many of the first are taken; 0: all */
+    char *name;               /* of an argument, header, cookie or field; or the text */
+};
+
+/* Where the hash key comes from; written `path`, `query:NAME`, …, or as a template of them,
+ * `{host}{path|lower}`. */
 struct conf_key {
     enum conf_key_source source;
-    char *name; /* of the query argument, header or cookie; NULL for the others */
+    char *name;                  /* of the query argument, header or cookie; else NULL */
+    struct conf_key_part *parts; /* of CONF_KEY_TEMPLATE */
+    uint32_t n_parts;
+    uint32_t n_body_fields; /* parts that are found in the body */
 };
 
 /* Whether a key may be served by others than its own endpoint while that one is usable. */
@@ -154,6 +186,7 @@ struct conf_pool {
     enum conf_identity identity;
     struct conf_key key;
     struct conf_key key_fallback; /* used when the request lacks the key */
+    uint32_t key_body_bytes;      /* how much of a body is looked through for a key's fields */
     uint32_t slots;               /* slot table size, a power of two, 2^10 to 2^22 */
     uint32_t points;              /* virtual nodes per unit of weight */
     struct conf_compat compat;

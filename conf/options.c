@@ -499,14 +499,23 @@ const struct conf_option conf_options[] = {
      .type = &conf_type_key,
      AT(conf_pool, key),
      .fallback = "path",
-     .meaning =
-         "What is hashed: the `path` without its query, the `uri` with it, a query argument, "
-         "a header field, a cookie, or the `client`'s address. `none` goes round robin."},
+     .meaning = "What is hashed: a part of the request, such as its `path` without the query, its "
+                "`uri` with it or the `client`'s address; or a template that joins several parts "
+                "and text. `none` goes round robin. Every source and filter is described in "
+                "[Keys](manual.md#keys)."},
     {.key = "pools.NAME.hash_key_fallback",
      .type = &conf_type_key,
      AT(conf_pool, key_fallback),
      .fallback = "client",
      .meaning = "What is hashed when a request lacks the `hash_key`."},
+    {.key = "pools.NAME.hash_key_body",
+     .type = &conf_type_size,
+     AT(conf_pool, key_body_bytes),
+     RANGE(64, 1 * MIB),
+     .fallback = "8k",
+     .meaning = "How much of a request's body is waited for and looked through when a key has "
+                "`json:` or `form:` fields. A field that is not complete in it is lacking. It has "
+                "its place in a `buffer_size` beside a whole request head."},
     {.key = "pools.NAME.identity",
      .type = &conf_type_word,
      AT(conf_pool, identity),

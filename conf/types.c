@@ -605,54 +605,6 @@ static void describe_cidrs(const struct conf_option *option, FILE *out)
 
 const struct conf_type conf_type_cidrs = {CONF_SHAPE_VALUES, parse_cidr, describe_cidrs};
 
-/* ---- hash keys */
-
-static const struct {
-    const char *word;
-    enum conf_key_source source;
-    bool has_name;
-} key_sources[] = {
-    {"none", CONF_KEY_NONE, false},     {"path", CONF_KEY_PATH, false},
-    {"uri", CONF_KEY_URI, false},       {"query:", CONF_KEY_QUERY, true},
-    {"header:", CONF_KEY_HEADER, true}, {"cookie:", CONF_KEY_COOKIE, true},
-    {"client", CONF_KEY_CLIENT, false},
-};
-
-/* An argument's name as it stands in a query, percent-encoded or not. */
-static bool is_argument(const char *text)
-{
-    return text[0] != '\0' && is_visible(text) && strpbrk(text, "&=#") == NULL;
-}
-
-static int parse_key(const struct conf_option *option, const char *text, void *field,
-                     struct conf_arena *arena)
-{
-    (void)option;
-    struct conf_key *key = field;
-    for (size_t i = 0; i < sizeof(key_sources) / sizeof(*key_sources); i++) {
-        size_t n = strlen(key_sources[i].word);
-        if (strncmp(text, key_sources[i].word, n) != 0)
-            continue;
-        if (!key_sources[i].has_name && text[n] != '\0')
-            continue;
-        const char *name = text + n;
-        if (key_sources[i].source == CONF_KEY_QUERY ? !is_argument(name)
-                                                    : key_sources[i].has_name && !is_token(name))
-            return -EINVAL;
-        key->source = key_sources[i].source;
-        return key_sources[i].has_name ? store_text(&key->name, arena, name) : 0;
-    }
-    return -EINVAL;
-}
-
-static void describe_key(const struct conf_option *option, FILE *out)
-{
-    (void)option;
-    fputs("`path`, `uri`, `query:NAME`, `header:NAME`, `cookie:NAME`, `client` or `none`", out);
-}
-
-const struct conf_type conf_type_key = {CONF_SHAPE_VALUE, parse_key, describe_key};
-
 /* ---- status codes */
 
 static int parse_statuses(const struct conf_option *option, const char *text, void *field,

@@ -1,6 +1,15 @@
 #include "balancer/http/key.h"
 
+#include <assert.h>
+
+#include "balancer/http/cidr.h"
 #include "balancer/http/h1_chars.h"
+
+/* As many arguments are sorted; more stay in their order behind them. */
+#define MAX_SORTED 256
+
+static_assert(KEY_ROOM_BYTES >= INET6_ADDRSTRLEN && KEY_ROOM_BYTES >= KEY_TEXT_MIN_BYTES,
+              "an address is written to the front of a room");
 
 static struct span at_range(struct h1_range range, const uint8_t *message)
 {
@@ -87,32 +96,215 @@ static struct span cookie_value(const struct h1_request *request, const uint8_t 
     return SPAN("");
 }
 
-static struct span find_key(const struct conf_key *key, const struct h1_request *request,
-                            const uint8_t *message, struct span client_address)
+/* ---- plain keys: spans of what is there ---- */
+
+static struct span plain_value(enum conf_key_source source, const char *name,
+                               const struct key_input *input)
 {
-    switch (key->source) {
-    case CONF_KEY_NONE:
-        break;
+    const struct h1_request *request = input->request;
+    const uint8_t *message = input->message;
+    switch (source) {
     case CONF_KEY_PATH:
         return or_slash(at_range(request->path, message));
     case CONF_KEY_URI:
         return or_slash(uri_of(request, message));
+    case CONF_KEY_ARGUMENTS:
+        return at_range(request->query, message);
     case CONF_KEY_QUERY:
-        return query_argument(at_range(request->query, message), span_of(key->name));
+        return query_argument(at_range(request->query, message), span_of(name));
     case CONF_KEY_HEADER:
-        return header_value(request, message, span_of(key->name));
+        return header_value(request, message, span_of(name));
     case CONF_KEY_COOKIE:
-        return cookie_value(request, message, span_of(key->name));
+        return cookie_value(request, message, span_of(name));
+    case CONF_KEY_METHOD:
+        return at_range(request->method_text, message);
     case CONF_KEY_CLIENT:
-        return client_address;
+        return input->peer;
+    case CONF_KEY_TEXT:
+        return span_of(name);
+    default:
+        return SPAN("");
     }
-    return SPAN("");
 }
 
-bool key_extract(const struct conf_key *key, const struct h1_request *request,
-                 const uint8_t *message, struct span client_address, struct span *ret_key)
+/* ---- parts of templates ---- */
+
+static struct span first_segments(struct span path, uint32_t n)
 {
-    struct span found = find_key(key, request, message, client_address);
+    for (size_t i = 0; i < path.n && n > 0; i++)
+        if (path.p[i] == '/' && i > 0 && --n == 0)
+            path.n = i;
+    return path;
+}
+
+static struct span without_port(struct span authority)
+{
+    bool is_bracketed = authority.n > 0 && authority.p[0] == '[';
+    const uint8_t *end =
+        authority.n > 0 ? memrchr(authority.p, is_bracketed ? ']' : ':', authority.n) : NULL;
+    if (end != NULL)
+        authority.n = (size_t)(end - authority.p) + (is_bracketed ? 1 : 0);
+    return authority;
+}
+
+/* Writes the first bits of the client's address to scratch. */
+static struct span address_value(const struct conf_key_part *part, const struct key_input *input,
+                                 char scratch[INET6_ADDRSTRLEN])
+{
+    struct ip ip;
+    bool is_known = part->source == CONF_KEY_FORWARDED && input->trust != NULL
+                        ? cidr_find_client(input->trust, &input->request->lines, input->message,
+                                           input->peer, &ip)
+                        : ip_parse(input->peer, &ip);
+    if (!is_known)
+        return input->peer;
+    ip = ip_prefix(ip, ip.is_v6 ? part->v6_bits : part->v4_bits);
+    return (struct span){(const uint8_t *)scratch, ip_print(&ip, scratch)};
+}
+
+static bool is_whole_peer(const struct conf_key_part *part)
+{
+    return part->source == CONF_KEY_CLIENT && part->v4_bits == 32 && part->v6_bits == 128;
+}
+
+/* What stands for the part before filters; n_fields counts the body's fields so far. */
+static struct span part_value(const struct conf_key_part *part, const struct key_input *input,
+                              uint32_t *n_fields, char scratch[INET6_ADDRSTRLEN])
+{
+    switch (part->source) {
+    case CONF_KEY_PATH:
+        return first_segments(plain_value(part->source, NULL, input), part->segments);
+    case CONF_KEY_HOST:
+        return without_port(at_range(input->request->authority, input->message));
+    case CONF_KEY_CLIENT:
+    case CONF_KEY_FORWARDED:
+        return is_whole_peer(part) ? input->peer : address_value(part, input, scratch);
+    case CONF_KEY_JSON:
+    case CONF_KEY_FORM:
+        return key_body_value(input->body, (*n_fields)++);
+    default:
+        return plain_value(part->source, part->name, input);
+    }
+}
+
+static bool is_needed(const struct conf_key_part *part)
+{
+    bool is_named = part->name != NULL && part->source != CONF_KEY_TEXT;
+    return is_named && (part->filters & CONF_KEY_OPTIONAL) == 0;
+}
+
+/* ---- sorted arguments ---- */
+
+static struct span name_of(struct span argument)
+{
+    const uint8_t *equals = memchr(argument.p, '=', argument.n);
+    return (struct span){argument.p, equals != NULL ? (size_t)(equals - argument.p) : argument.n};
+}
+
+static bool is_before(struct span a, struct span b)
+{
+    struct span x = name_of(a), y = name_of(b);
+    int order = memcmp(x.p, y.p, x.n < y.n ? x.n : y.n);
+    return order < 0 || (order == 0 && x.n < y.n);
+}
+
+/* Behind all that are not after it, so that equal names keep their order. */
+static void insert(struct span sorted[MAX_SORTED], size_t n, struct span argument)
+{
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (is_before(argument, sorted[middle]))
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    memmove(&sorted[low + 1], &sorted[low], (n - low) * sizeof *sorted);
+    sorted[low] = argument;
+}
+
+static void add(struct key_text *text, struct span bytes, unsigned filters)
+{
+    if ((filters & CONF_KEY_LOWER) != 0)
+        key_text_add_lower(text, bytes);
+    else
+        key_text_add(text, bytes);
+}
+
+/* Adds the arguments of the list in order, `lead` before the first. */
+static void add_sorted(struct key_text *text, struct span list, struct span lead, unsigned filters)
+{
+    struct span sorted[MAX_SORTED], argument;
+    size_t n = 0;
+    while (n < MAX_SORTED && next_piece(&list, '&', &argument))
+        if (argument.n > 0)
+            insert(sorted, n++, argument);
+    for (size_t i = 0; i < n; i++) {
+        key_text_add(text, i == 0 ? lead : SPAN("&"));
+        add(text, sorted[i], filters);
+    }
+    if (list.n > 0) {
+        key_text_add(text, SPAN("&"));
+        add(text, list, filters);
+    }
+}
+
+/* ---- templates ---- */
+
+static void add_part(struct key_text *text, const struct conf_key_part *part, struct span value,
+                     const struct key_input *input)
+{
+    bool is_sorted = (part->filters & CONF_KEY_SORTED) != 0;
+    if (is_sorted && part->source == CONF_KEY_URI) {
+        add(text, plain_value(CONF_KEY_PATH, NULL, input), part->filters);
+        add_sorted(text, at_range(input->request->query, input->message), SPAN("?"), part->filters);
+    } else if (is_sorted) {
+        add_sorted(text, value, SPAN(""), part->filters);
+    } else {
+        add(text, value, part->filters);
+    }
+}
+
+static bool build(const struct conf_key *key, const struct key_input *input, struct key_room *room,
+                  struct span *ret_key)
+{
+    struct key_text text;
+    key_text_begin(&text, room->bytes, sizeof room->bytes);
+    uint32_t n_fields = 0;
+    bool has_any = false;
+    for (uint32_t i = 0; i < key->n_parts; i++) {
+        const struct conf_key_part *part = &key->parts[i];
+        char scratch[INET6_ADDRSTRLEN];
+        struct span value = part_value(part, input, &n_fields, scratch);
+        if (value.n == 0 && is_needed(part))
+            return false;
+        has_any = has_any || (value.n > 0 && part->source != CONF_KEY_TEXT);
+        add_part(&text, part, value, input);
+    }
+    struct span built = key_text_end(&text);
+    if (!has_any || built.n == 0)
+        return false;
+    *ret_key = built;
+    return true;
+}
+
+/* A single part whose bytes are taken as they are needs no copy. */
+static bool is_span(const struct conf_key *key)
+{
+    return key->n_parts == 1 && (key->parts[0].filters & ~(unsigned)CONF_KEY_OPTIONAL) == 0;
+}
+
+bool key_extract(const struct conf_key *key, const struct key_input *input, struct key_room *room,
+                 struct span *ret_key)
+{
+    struct span found;
+    uint32_t n_fields = 0;
+    if (key->source != CONF_KEY_TEMPLATE)
+        found = plain_value(key->source, key->name, input);
+    else if (is_span(key))
+        found = part_value(&key->parts[0], input, &n_fields, (char *)room->bytes);
+    else
+        return build(key, input, room, ret_key);
     if (found.n == 0)
         return false;
     *ret_key = found;

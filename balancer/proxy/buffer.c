@@ -58,6 +58,15 @@ bool buffer_append(struct buffer *b, struct buffer_pool *pool, struct span bytes
     return true;
 }
 
+uint32_t buffer_pull(struct buffer *b, uint32_t from)
+{
+    assert(from <= b->start);
+    memmove(b->data, b->data + from, b->end - from);
+    b->start -= from;
+    b->end -= from;
+    return from;
+}
+
 void buffer_hold(struct buffer *b)
 {
     b->held = true;

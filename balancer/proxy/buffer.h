@@ -78,6 +78,10 @@ void buffer_hold(struct buffer *b);
 /* Ends the hold; the memory of an empty buffer goes back. */
 void buffer_unhold(struct buffer *b, struct buffer_pool *pool);
 
+/* Moves the bytes from data + from on to the front, held or not; returns from. Nobody may point
+ * into them. */
+uint32_t buffer_pull(struct buffer *b, uint32_t from);
+
 /* Drops everything. */
 void buffer_release(struct buffer *b, struct buffer_pool *pool);
 

@@ -6,6 +6,7 @@
 #include "balancer/log/access_log.h"
 #include "balancer/proxy/attempt.h"
 #include "balancer/proxy/client.h"
+#include "balancer/proxy/keying.h"
 #include "balancer/proxy/session.h"
 #include "balancer/proxy/steps.h"
 #include "balancer/proxy/upstream.h"
@@ -18,7 +19,8 @@ static const struct {
     enum step (*run)(struct request *request);
     unsigned moves;
 } steps[] = {
-    [STEP_HEAD] = {step_head, MAY(PICK) | MAY(REPLY) | MAY(DONE)},
+    [STEP_HEAD] = {step_head, MAY(KEY) | MAY(PICK) | MAY(REPLY) | MAY(DONE)},
+    [STEP_KEY] = {step_key, MAY(PICK) | MAY(REPLY) | MAY(DONE)},
     [STEP_PICK] = {attempt_begin, MAY(PICK) | MAY(CONNECT) | MAY(REPLY) | MAY(DONE)},
     [STEP_CONNECT] = {step_connect, MAY(SEND) | MAY(PICK) | MAY(REPLY) | MAY(DONE)},
     [STEP_SEND] = {step_send, MAY(RELAY) | MAY(TUNNEL) | MAY(PICK) | MAY(REPLY) | MAY(DONE)},
@@ -59,8 +61,9 @@ static void arm_client(struct request *r)
 {
     struct conn *conn = &r->client->conn;
     const struct conf_client *conf = &request_worker(r)->proxy->conf->client;
-    bool waits_for_body = r->step != STEP_REPLY && r->step != STEP_TUNNEL && !r->sent_all &&
+    bool waits_for_rest = r->step != STEP_REPLY && r->step != STEP_TUNNEL && !r->sent_all &&
                           !r->up.ended && r->upstream != NULL && !r->upstream->conn.wants_write;
+    bool waits_for_body = r->step == STEP_KEY || waits_for_rest;
     if (r->step == STEP_TUNNEL)
         conn_set_deadline(conn, r->pool->timeouts.tunnel_ms, REASON_TUNNEL_IDLE);
     else if (conn->wants_write)
@@ -289,5 +292,6 @@ void request_free(struct request *r)
         endpoint_unref(r->tried[i]);
     if (r->head_copy != NULL)
         slab_put(&worker->buffers.small, r->head_copy);
+    keying_end(r);
     worker_bury(worker, &worker->request_slab, r);
 }

@@ -4,6 +4,7 @@
  *
  * Its life is a table of steps with the moves allowed between them (request.c):
  *
+ *      ┌► KEY ─┐ the hash key is in the body
  *     HEAD ──► PICK ──► CONNECT ──► SEND ──► RELAY ──► DONE
  *      │        │ ▲        │          │ └───► TUNNEL ──► DONE
  *      │        │ └────────┴──────────┘ try elsewhere, if the reason allows
@@ -24,10 +25,12 @@
 #include "balancer/proxy/relay.h"
 
 struct client;
+struct keying;
 struct upstream;
 
 enum step {
     STEP_HEAD,    /* the head is coming in */
+    STEP_KEY,     /* the part of the body comes in that the hash key is in */
     STEP_PICK,    /* an endpoint is to be chosen */
     STEP_CONNECT, /* nothing of the request has left yet, on a new connection */
     STEP_SEND,    /* the request goes out; no final response head yet */
@@ -71,7 +74,8 @@ struct request {
     struct pool_view *view;
     struct endpoint *home; /* the key's first choice; compared only, never followed */
     struct span key;
-    uint32_t key_at; /* its offset in the head; beyond head_n: it lies elsewhere */
+    uint32_t key_at;       /* its offset in the head; beyond head_n: it lies elsewhere */
+    struct keying *keying; /* memory of a key that is not simply bytes of the head; else NULL */
     uint64_t hash;
     double key_share;                       /* of the pool's requests of late; 0: not hot */
     struct endpoint *tried[PICK_MAX_TRIED]; /* references */

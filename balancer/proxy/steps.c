@@ -1,31 +1,16 @@
 #include "balancer/proxy/steps.h"
 
-#include "balancer/http/key.h"
 #include "balancer/http/path.h"
 #include "balancer/http/route.h"
 #include "balancer/proxy/attempt.h"
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/forward.h"
+#include "balancer/proxy/keying.h"
 #include "balancer/proxy/session.h"
 #include "balancer/proxy/upstream.h"
 #include "balancer/proxy/worker.h"
 
 /* ---- HEAD ---- */
-
-static void find_key(struct request *r)
-{
-    const struct conf_pool *pool = r->pool;
-    if (!policy_for(pool->algorithm)->uses_key)
-        return;
-    struct span client = client_address(r->client);
-    r->has_key = key_extract(&pool->key, &r->head, r->message, client, &r->key) ||
-                 key_extract(&pool->key_fallback, &r->head, r->message, client, &r->key);
-    if (!r->has_key)
-        return;
-    r->hash = ring_key_hash(&r->view->pool->ring_options, r->key.p, r->key.n);
-    bool is_in_head = r->key.p >= r->message && r->key.p < r->message + r->head.head_n;
-    r->key_at = is_in_head ? (uint32_t)(r->key.p - r->message) : UINT32_MAX;
-}
 
 /* By the path's normal form, so that no spelling of it goes round a route. */
 static const struct conf_route *look_up_route(struct worker *worker, struct span authority,
@@ -73,9 +58,8 @@ static enum step head_done(struct request *r)
     enum reason reason = find_route(r);
     if (reason != REASON_OK)
         return attempt_failed(r, reason);
-    find_key(r);
     session_prepare(r);
-    return STEP_PICK;
+    return keying_begin(r);
 }
 
 enum step step_head(struct request *r)

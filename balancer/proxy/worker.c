@@ -10,6 +10,7 @@
 
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/clock.h"
+#include "balancer/proxy/keying.h"
 #include "balancer/proxy/listener.h"
 #include "balancer/proxy/request.h"
 #include "balancer/proxy/upstream.h"
@@ -261,6 +262,7 @@ static void dispose(struct worker *worker)
     slab_fini(&worker->client_slab);
     slab_fini(&worker->upstream_slab);
     slab_fini(&worker->request_slab);
+    slab_fini(&worker->key_slab);
     buffer_pool_fini(&worker->buffers);
     if (worker->loop != NULL)
         ev_loop_destroy(worker->loop);
@@ -276,6 +278,7 @@ static int prepare(struct worker *worker)
     slab_init(&worker->client_slab, sizeof(struct client), 4096);
     slab_init(&worker->upstream_slab, sizeof(struct upstream), 1024);
     slab_init(&worker->request_slab, sizeof(struct request), 1024);
+    slab_init(&worker->key_slab, keying_size(), 1024);
     buffer_pool_init(&worker->buffers, conf->buffer_bytes);
     LIST_INIT(&worker->clients);
     worker->random = clock_now_us() ^ ((uint64_t)worker->index << 48) ^ (uint64_t)getpid() << 24;

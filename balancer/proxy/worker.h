@@ -72,7 +72,7 @@ struct worker {
     struct client_list clients;
 
     struct buffer_pool buffers;
-    struct slab client_slab, upstream_slab, request_slab;
+    struct slab client_slab, upstream_slab, request_slab, key_slab;
     struct corpse *dead; /* closed in this turn; freed at its end */
     uint32_t n_dead, max_dead;
     char date[40]; /* "Date: …\r\n", of the second date_at_s */

@@ -245,8 +245,12 @@ static void test_wrong_hash_keys(void **state)
         free(printed);
     }
     assert_error_in_pool("hash_key: moon",
-                         "f:5:15: pools.a.hash_key: found \"moon\", expected `path`, `uri`, "
-                         "`query:NAME`, `header:NAME`, `cookie:NAME`, `client` or `none`\n");
+                         "f:5:15: pools.a.hash_key: found \"moon\", expected `path`, "
+                         "`path:COUNT`, `uri`, `query`, `query:NAME`, `header:NAME`, "
+                         "`cookie:NAME`, `host`, `method`, `client`, `client/BITS`, `forwarded`, "
+                         "`forwarded/BITS`, `json:NAME.NAME`, `form:NAME`, `none`, or a template "
+                         "of them with the filters `lower`, `sorted` and `optional`, such as "
+                         "`{host}{path:2|lower}`\n");
 }
 
 static void test_wrong_status_codes(void **state)

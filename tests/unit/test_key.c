@@ -25,7 +25,9 @@ static void expect_key(enum conf_key_source source, const char *name, const char
     struct conf_key key = {.source = source, .name = name != NULL ? key_name : NULL};
     struct span untouched = SPAN("untouched");
     struct span is = untouched;
-    bool has_key = key_extract(&key, &request, message, SPAN("192.0.2.1"), &is);
+    const struct key_input input = {
+        .request = &request, .message = message, .peer = SPAN("192.0.2.1")};
+    bool has_key = key_extract(&key, &input, NULL, &is); /* no room: nothing is built */
     assert_int_equal(has_key, expected != NULL);
     if (!span_equal(is, expected != NULL ? span_of(expected) : untouched))
         fail_msg("expected '%s', got '%.*s' for %s", expected, (int)is.n, (const char *)is.p, text);
