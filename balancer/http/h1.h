@@ -169,6 +169,12 @@ void h1_request_init(struct h1_request *request);
 enum h1_status h1_request_parse(struct h1_request *request, const struct h1_limits *limits,
                                 const uint8_t *bytes, size_t n);
 
+/*
+ * Takes the next element off a comma separated list (RFC 9110 section 5.6.1), trimmed and perhaps
+ * empty. False when there is none left. An empty list has one empty element.
+ */
+bool h1_list_next(struct span *list, struct span *ret_element);
+
 /* How many bytes of CRLF stand before the message (RFC 9112 section 2.2); at most n. */
 size_t h1_skip_empty_lines(const uint8_t *bytes, size_t n);
 

@@ -39,12 +39,6 @@ enum line_result h1_lines_start(struct h1_lines *lines, const uint8_t *bytes, si
 enum line_result h1_lines_field(struct h1_lines *lines, uint32_t max_fields, const uint8_t *bytes,
                                 size_t n);
 
-/*
- * Takes the next element off a comma separated list (RFC 9110 section 5.6.1), trimmed and perhaps
- * empty. False when there is none left. An empty list has one empty element.
- */
-bool h1_list_next(struct span *list, struct span *ret_element);
-
 /* Notes what the newest field says about framing and connection; false if it is malformed. */
 bool h1_framing_note(struct h1_framing *framing, struct h1_lines *lines, const uint8_t *message);
 

@@ -21,6 +21,7 @@ enum fault { FAULT_OTHER, FAULT_ENDPOINT };
 /* X(name, status (0: none is sent), retry, fault, word) */
 #define REASONS(X)                                                                                 \
     X(OK, 0, RETRY_NEVER, FAULT_OTHER, "ok")                                                       \
+    X(LAST_HOP, 200, RETRY_NEVER, FAULT_OTHER, "last_hop")                                         \
     X(BAD_REQUEST, 400, RETRY_NEVER, FAULT_OTHER, "bad_request")                                   \
     X(NO_ROUTE, 404, RETRY_NEVER, FAULT_OTHER, "no_route")                                         \
     X(METHOD_REFUSED, 405, RETRY_NEVER, FAULT_OTHER, "method_refused")                             \
@@ -34,6 +35,8 @@ enum fault { FAULT_OTHER, FAULT_ENDPOINT };
     X(CLIENT_GONE, 0, RETRY_NEVER, FAULT_OTHER, "client_gone")                                     \
     X(CLIENT_IDLE, 0, RETRY_NEVER, FAULT_OTHER, "client_idle")                                     \
     X(CLIENT_SLOW, 0, RETRY_NEVER, FAULT_OTHER, "client_slow")                                     \
+    X(PROXY_REFUSED, 0, RETRY_NEVER, FAULT_OTHER, "proxy_refused")                                 \
+    X(PROXY_BAD, 0, RETRY_NEVER, FAULT_OTHER, "proxy_bad")                                         \
     X(NO_ENDPOINT, 503, RETRY_NEVER, FAULT_OTHER, "no_endpoint")                                   \
     X(NO_DESCRIPTORS, 503, RETRY_NEVER, FAULT_OTHER, "no_descriptors")                             \
     X(CONNECT_FAILED, 502, RETRY_ALWAYS, FAULT_ENDPOINT, "connect_failed")                         \

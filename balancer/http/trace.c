@@ -111,8 +111,10 @@ bool traceparent_is_valid(struct span value)
 
 void traceparent_make(struct id_source *source, uint8_t ret_value[TRACEPARENT_BYTES])
 {
+    static const uint8_t version[TRACE_ID_AT] = {'0', '0', '-'};
+    static const uint8_t flags[TRACEPARENT_BYTES - FLAGS_AT + 1] = {'-', '0', '1'};
     uint8_t parent[REQUEST_ID_BYTES];
-    memcpy(ret_value, "00-", TRACE_ID_AT);
+    memcpy(ret_value, version, sizeof version);
     do
         id_source_next(source, ret_value + TRACE_ID_AT);
     while (!is_id((struct span){ret_value + TRACE_ID_AT, TRACE_ID_BYTES}));
@@ -121,5 +123,5 @@ void traceparent_make(struct id_source *source, uint8_t ret_value[TRACEPARENT_BY
     while (!is_id((struct span){parent, PARENT_ID_BYTES}));
     ret_value[PARENT_ID_AT - 1] = '-';
     memcpy(ret_value + PARENT_ID_AT, parent, PARENT_ID_BYTES);
-    memcpy(ret_value + FLAGS_AT - 1, "-01", 3);
+    memcpy(ret_value + FLAGS_AT - 1, flags, sizeof flags);
 }

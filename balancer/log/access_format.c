@@ -21,6 +21,8 @@ static void add_course(struct line *line, const struct access_entry *entry)
     add_text(line, "pool", entry->pool);
     add_text(line, "endpoint", entry->endpoint);
     add_span(line, "key", entry->key);
+    add_span(line, "request_id", entry->request_id);
+    add_span(line, "trace_id", entry->trace_id);
     line_u64(line, "attempts", entry->attempts);
     line_u64(line, "bytes_in", entry->bytes_in);
     line_u64(line, "bytes_out", entry->bytes_out);

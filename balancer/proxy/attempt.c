@@ -186,11 +186,18 @@ bool attempt_has_alternative(const struct request *r)
     return false;
 }
 
+/* Whether a connection may serve one client after the other: not if it began with the address of
+ * one. */
+static bool is_shared(const struct conf_pool *pool)
+{
+    return pool->send_proxy == CONF_SEND_PROXY_OFF;
+}
+
 static enum step send_to(struct request *r, struct upstream *upstream)
 {
     struct worker *worker = request_worker(r);
     r->upstream = upstream;
-    upstream->max_idle = r->pool->max_idle;
+    upstream->max_idle = is_shared(r->pool) ? r->pool->max_idle : 0;
     upstream->keepalive_ms = r->pool->timeouts.keepalive_ms;
     upstream->conn.written = 0;
     count_in_flight(r, upstream->endpoint, 1);
@@ -230,7 +237,7 @@ enum step attempt_begin(struct request *r)
     /* A body may outgrow the buffer from which it would be sent again. */
     bool is_safe = h1_method_is_idempotent(r->head.method) && r->head.framing.body == H1_BODY_NONE;
     struct upstream *upstream =
-        r->wants_fresh
+        r->wants_fresh || !is_shared(r->pool)
             ? NULL
             : upstream_reuse(worker, endpoint, r, is_safe ? UPSTREAM_UNCHECKED : UPSTREAM_CHECKED);
     if (upstream == NULL) {

@@ -1,10 +1,11 @@
 #include "balancer/proxy/client.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "balancer/log/log.h"
+#include "balancer/proxy/peer.h"
 #include "balancer/proxy/request.h"
 #include "balancer/proxy/upstream.h"
 #include "balancer/proxy/worker.h"
@@ -43,9 +44,22 @@ static void on_io(struct conn *conn, int revents)
     client_run(client);
 }
 
+/* A connection that did not begin as its listener wants it. */
+static void refuse(struct client *client, enum reason reason)
+{
+    counter_add(&client->conn.worker->stats.unrouted[reason], 1);
+    log_event(LOG_DEBUG, reason_word(reason), LOG_STR("client", client->address),
+              LOG_U64("client_port", client->port));
+    client_close(client, reason);
+}
+
 static void on_deadline(struct conn *conn, enum reason reason)
 {
     struct client *client = (struct client *)conn;
+    if (client->awaits_proxy) {
+        refuse(client, REASON_PROXY_BAD);
+        return;
+    }
     if (client->request == NULL) {
         client_close(client, reason);
         return;
@@ -56,27 +70,8 @@ static void on_deadline(struct conn *conn, enum reason reason)
 
 static const struct conn_ops client_ops = {.on_io = on_io, .on_deadline = on_deadline};
 
-static void set_address(struct client *client, const struct sockaddr_storage *peer)
-{
-    const void *bytes = NULL;
-    int family = AF_INET;
-    if (peer->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)peer;
-        client->port = ntohs(in6->sin6_port);
-        bool is_mapped = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
-        bytes = is_mapped ? &in6->sin6_addr.s6_addr[12] : in6->sin6_addr.s6_addr;
-        family = is_mapped ? AF_INET : AF_INET6;
-    } else {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
-        client->port = ntohs(in->sin_port);
-        bytes = &in->sin_addr;
-    }
-    if (inet_ntop(family, bytes, client->address, sizeof client->address) == NULL)
-        client->address[0] = '\0';
-    client->address_n = (uint8_t)strlen(client->address);
-}
-
-void client_accept(struct worker *worker, int fd, const struct sockaddr_storage *peer)
+void client_accept(struct worker *worker, const struct listener *listener, int fd,
+                   const struct sockaddr_storage *peer)
 {
     struct proxy *proxy = worker->proxy;
     uint32_t n = atomic_fetch_add_explicit(&proxy->n_clients, 1, memory_order_relaxed);
@@ -89,9 +84,13 @@ void client_accept(struct worker *worker, int fd, const struct sockaddr_storage 
     struct client *client = slab_get(&worker->client_slab);
     memset(client, 0, sizeof *client);
     conn_init(&client->conn, worker, fd, &client_ops);
-    set_address(client, peer);
+    peer_init(client, listener, peer);
     LIST_INSERT_HEAD(&worker->clients, client, link);
     counter_add(&worker->stats.accepted, 1);
+    if (client->awaits_proxy && !client->is_trusted) {
+        refuse(client, REASON_PROXY_REFUSED);
+        return;
+    }
     conn_set_deadline(&client->conn, proxy->conf->client.header_timeout_ms, REASON_CLIENT_IDLE);
     /* The first bytes of a request often are there already. */
     on_io(&client->conn, EV_READ);
@@ -206,12 +205,29 @@ static bool begin_request(struct client *client)
     return true;
 }
 
+/* Returns whether the PROXY protocol's header is through. */
+static bool read_header(struct client *client)
+{
+    const struct conn *conn = &client->conn;
+    enum proxy_status status = peer_read_header(client);
+    if (status == PROXY_DONE)
+        return true;
+    if (status == PROXY_MORE && !conn->read_ended && conn->error == 0)
+        return false;
+    /* One that closes without a word looks whether we are alive, as load balancers do. */
+    if (buffer_used(&conn->in) > 0)
+        refuse(client, REASON_PROXY_BAD);
+    else
+        client_close(client, REASON_CLIENT_GONE);
+    return false;
+}
+
 /* Does one thing; returns whether there may be more to do at once. */
 static bool advance(struct client *client)
 {
     struct request *request = client->request;
     if (request == NULL)
-        return begin_request(client);
+        return client->awaits_proxy ? read_header(client) : begin_request(client);
     if (client->conn.error != 0)
         request_abort(request, REASON_CLIENT_GONE);
     return !request_run(request) && end_request(client);

@@ -1,5 +1,7 @@
 /*
- * A client's connection: reads requests one after the other, keeps or closes the connection.
+ * A client's connection: reads requests one after the other, keeps or closes the connection. On a
+ * listener that expects the PROXY protocol its header comes first, from a trusted proxy, and what
+ * it says is taken for the connection's own addresses from then on.
  */
 #ifndef QUOIT_BALANCER_PROXY_CLIENT_H
 #define QUOIT_BALANCER_PROXY_CLIENT_H
@@ -10,9 +12,11 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
+#include "balancer/http/proxy_protocol.h"
 #include "balancer/http/span.h"
 #include "balancer/proxy/conn.h"
 
+struct listener;
 struct request;
 struct worker;
 
@@ -22,14 +26,19 @@ struct client {
     struct request *request; /* the one being served; NULL between requests */
     uint64_t n_requests;
     uint64_t lingered_bytes;
-    bool lingers; /* the last answer is sent; what still comes is read and dropped */
+    bool lingers;      /* the last answer is sent; what still comes is read and dropped */
+    bool awaits_proxy; /* the PROXY protocol's header has not come yet */
+    bool is_proxied;   /* it has, with addresses */
+    bool is_trusted;   /* a proxy that may say who its client is */
     uint8_t address_n;
     uint16_t port;
     char address[INET6_ADDRSTRLEN]; /* numeric; IPv4 in its own form also on IPv6 sockets */
+    struct proxy_end local;         /* where it connected to; the address only if is_proxied */
 };
 
-/* Takes over an accepted socket. */
-void client_accept(struct worker *worker, int fd, const struct sockaddr_storage *peer);
+/* Takes over a socket that listener has accepted from peer. */
+void client_accept(struct worker *worker, const struct listener *listener, int fd,
+                   const struct sockaddr_storage *peer);
 
 /* Does all that can be done now for this client. Whoever changes something about its request
  * calls this afterwards; the client may be closed when it returns (its memory lives to the end of

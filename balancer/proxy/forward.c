@@ -4,6 +4,7 @@
 
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/head.h"
+#include "balancer/proxy/peer.h"
 #include "balancer/proxy/request.h"
 #include "balancer/proxy/session.h"
 #include "balancer/proxy/upstream.h"
@@ -22,51 +23,24 @@ static struct span upgrade_value(const struct h1_lines *lines, const uint8_t *me
     return (struct span){NULL, 0};
 }
 
-/* h2c needs a codec of ours on both sides: such an upgrade is not passed on, as RFC 9113 (which
- * dropped it) allows. */
-static bool is_h2c(struct span protocols)
+/* h2c needs a codec of ours on both sides: an upgrade that offers it is not passed on, as RFC 9113
+ * (which dropped it) allows. */
+static bool offers_h2c(struct span protocols)
 {
-    return protocols.n >= 3 && span_equal_nocase((struct span){protocols.p, 3}, SPAN("h2c"));
+    struct span protocol;
+    while (h1_list_next(&protocols, &protocol))
+        if (protocol.n >= 3 && span_equal_nocase((struct span){protocol.p, 3}, SPAN("h2c")))
+            return true;
+    return false;
 }
 
-static bool is_replaced(const struct request *r, const struct h1_field *field)
+enum reason forward_prepare(struct request *r)
 {
-    switch (field->id) {
-    case H1_HOST:
-        return r->head.is_absolute_form;
-    case H1_X_FORWARDED_FOR:
-    case H1_X_FORWARDED_HOST:
-    case H1_X_FORWARDED_PROTO:
-    case H1_HTTP2_SETTINGS:
-        return true;
-    default:
-        return field->is_hop;
-    }
-}
-
-void forward_prepare(struct request *r)
-{
-    struct h1_lines *lines = &r->head.lines;
-    for (uint32_t i = 0; i < lines->n_fields; i++)
-        lines->fields[i].is_hop = is_replaced(r, &lines->fields[i]);
-    r->wants_upgrade = r->head.framing.has_upgrade && r->head.minor == 1 &&
-                       r->head.framing.body == H1_BODY_NONE &&
-                       !is_h2c(upgrade_value(lines, r->message));
-}
-
-static void add_forwarded_for(struct head *head, const struct request *r)
-{
-    head_add(head, SPAN("X-Forwarded-For: "));
-    const struct h1_lines *lines = &r->head.lines;
-    for (uint32_t i = 0; i < lines->n_fields; i++) {
-        const struct h1_field *field = &lines->fields[i];
-        if (field->id != H1_X_FORWARDED_FOR || field->value_n == 0)
-            continue;
-        head_add(head, h1_field_value(field, r->message));
-        head_add(head, SPAN(", "));
-    }
-    head_add(head, client_address(r->client));
-    head_add(head, SPAN("\r\n"));
+    const struct h1_framing *framing = &r->head.framing;
+    r->wants_upgrade = framing->has_upgrade && r->head.minor == 1 &&
+                       framing->body == H1_BODY_NONE &&
+                       !offers_h2c(upgrade_value(&r->head.lines, r->message));
+    return trail_prepare(r);
 }
 
 /* Origin form, as endpoints expect it; the other forms become it (RFC 9112 section 3.2). */
@@ -94,8 +68,6 @@ static void add_host(struct head *head, const struct request *r)
         head_add_field(head, SPAN("Host"), authority);
     else if (h->minor == 0 && authority.n == 0)
         head_add_field(head, SPAN("Host"), span_of(r->upstream->endpoint->address));
-    if (authority.n > 0)
-        head_add_field(head, SPAN("X-Forwarded-Host"), authority);
 }
 
 static void add_upgrade(struct head *head, struct span protocol)
@@ -104,11 +76,28 @@ static void add_upgrade(struct head *head, struct span protocol)
     head_add_field(head, SPAN("Upgrade"), protocol);
 }
 
+/* A connection of the kind that begins with the client's addresses is never used again: it is new
+ * here. */
+static void add_proxy_header(struct head *head, const struct request *r)
+{
+    enum conf_send_proxy version = r->pool->send_proxy;
+    if (version == CONF_SEND_PROXY_OFF)
+        return;
+    assert(!r->upstream->reused);
+    struct proxy_header header;
+    uint8_t bytes[PROXY_V1_MAX_BYTES];
+    peer_ends(r->client, &header);
+    size_t n = version == CONF_SEND_PROXY_V1 ? proxy_header_write_v1(&header, bytes)
+                                             : proxy_header_write_v2(&header, bytes);
+    head_add(head, (struct span){bytes, n});
+}
+
 bool forward_request(struct request *r)
 {
     const struct h1_request *h = &r->head;
     struct head head;
     head_begin(&head, &r->upstream->conn);
+    add_proxy_header(&head, r);
     head_add(&head, part(r, h->method_text.at, h->method_text.n));
     head_add(&head, SPAN(" "));
     add_target(&head, r);
@@ -116,9 +105,7 @@ bool forward_request(struct request *r)
     head_add_fields(&head, &h->lines, r->message);
     session_add_cookies(&head, r);
     add_host(&head, r);
-    add_forwarded_for(&head, r);
-    head_add(&head, SPAN("X-Forwarded-Proto: http\r\n"));
-    head_add(&head, h->minor == 1 ? SPAN("Via: 1.1 quoit\r\n") : SPAN("Via: 1.0 quoit\r\n"));
+    trail_add(&head, r);
     if (h->framing.body == H1_BODY_CHUNKED)
         head_add(&head, SPAN("Transfer-Encoding: chunked\r\n"));
     if (r->wants_upgrade)
@@ -175,6 +162,17 @@ static void add_connection(struct head *head, const struct request *r)
         head_add(head, SPAN("Connection: keep-alive\r\n"));
 }
 
+/* What Upgrade would have to name is all that a 426 says (RFC 9110 section 15.5.22). */
+static void add_wanted_protocol(struct head *head, const struct h1_response *response,
+                                const uint8_t *message)
+{
+    if (response->status != 426)
+        return;
+    struct span protocol = upgrade_value(&response->lines, message);
+    if (protocol.n > 0)
+        add_upgrade(head, protocol);
+}
+
 bool forward_response(struct request *r)
 {
     struct h1_response *response = &r->response;
@@ -185,15 +183,18 @@ bool forward_response(struct request *r)
     bool is_chunked = is_open_ended && r->head.minor == 1;
     r->ending = client_may_stay(r) && (is_chunked || !is_open_ended) ? ENDING_KEEP : ENDING_CLOSE;
     drop_content_length(response);
+    trail_mark_response(r, &response->lines, message);
 
     struct head head;
     head_begin(&head, &r->client->conn);
     add_status_line(&head, response, message);
     head_add_fields(&head, &response->lines, message);
+    trail_add_to_response(&head, r);
     head_add(&head, response->minor == 1 ? SPAN("Via: 1.1 quoit\r\n") : SPAN("Via: 1.0 quoit\r\n"));
     session_add_set_cookie(&head, r);
     if (is_chunked)
         head_add(&head, SPAN("Transfer-Encoding: chunked\r\n"));
+    add_wanted_protocol(&head, response, message);
     add_connection(&head, r);
     head_add(&head, SPAN("\r\n"));
     if (!head_end(&head))
@@ -223,6 +224,8 @@ bool forward_interim(struct request *r)
 static struct span phrase_of(uint16_t status)
 {
     switch (status) {
+    case 200:
+        return SPAN("OK");
     case 400:
         return SPAN("Bad Request");
     case 404:
@@ -283,7 +286,8 @@ bool forward_reply(struct request *r)
     head_add(&head, SPAN("Server: quoit\r\nContent-Type: text/plain\r\nContent-Length: "));
     head_add_u64(&head, body_n);
     head_add(&head, SPAN("\r\n"));
-    if (status == 405)
+    trail_add_to_response(&head, r);
+    if (status == 405 || r->reason == REASON_LAST_HOP)
         head_add(&head, SPAN("Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"));
     if (status == 503)
         head_add(&head, SPAN("Retry-After: 1\r\n"));

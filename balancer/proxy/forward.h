@@ -1,17 +1,20 @@
 /*
  * Message heads as they are forwarded: serialised from the parsed message, hop-by-hop fields out
- * (RFC 9110 section 7.6.1), X-Forwarded-* and Via in (section 7.6.3).
+ * (RFC 9110 section 7.6.1), what trail.h describes in; before it, on connections that want it, the
+ * PROXY protocol's header.
  */
 #ifndef QUOIT_BALANCER_PROXY_FORWARD_H
 #define QUOIT_BALANCER_PROXY_FORWARD_H
 
 #include <stdbool.h>
 
+#include "balancer/http/reason.h"
+
 struct request;
 
 /* Once, when the request's head is complete: marks the fields that are replaced, decides about
- * Upgrade. */
-void forward_prepare(struct request *request);
+ * Upgrade. REASON_OK, or why quoit answers the request itself. */
+enum reason forward_prepare(struct request *request);
 
 /* Stages the request's head for its upstream; false when it does not fit. */
 bool forward_request(struct request *request);

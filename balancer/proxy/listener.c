@@ -114,7 +114,7 @@ static bool accept_one(struct listener *listener)
     socklen_t n = sizeof peer;
     int fd = accept4(listener->fd, (struct sockaddr *)&peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-        client_accept(listener->worker, fd, &peer);
+        client_accept(listener->worker, listener, fd, &peer);
         return true;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -144,9 +144,14 @@ static void on_pause_over(struct ev_loop *loop, struct ev_timer *timer, int reve
         ev_io_start(loop, &listener->io);
 }
 
-void listener_start(struct listener *listener, struct worker *worker, int fd)
+void listener_start(struct listener *listener, struct worker *worker,
+                    const struct conf_listener *conf, int fd)
 {
-    *listener = (struct listener){.worker = worker, .fd = fd, .reserve = open_reserve()};
+    *listener = (struct listener){.worker = worker,
+                                  .fd = fd,
+                                  .port = conf->port,
+                                  .expects_proxy = conf->proxy_protocol,
+                                  .reserve = open_reserve()};
     ev_io_init(&listener->io, on_accept, fd, EV_READ);
     listener->io.data = listener;
     ev_init(&listener->pause, on_pause_over);

@@ -8,6 +8,8 @@
 #define QUOIT_BALANCER_PROXY_LISTENER_H
 
 #include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "conf/conf.h"
 
@@ -16,6 +18,8 @@ struct worker;
 struct listener {
     struct worker *worker;
     int fd;
+    uint16_t port;
+    bool expects_proxy; /* connections begin with a header of the PROXY protocol */
     int reserve; /* a descriptor kept to accept and close one connection when there is no other */
     struct ev_io io;
     struct ev_timer pause;
@@ -24,7 +28,9 @@ struct listener {
 /* Opens a bound, listening, non-blocking socket. Any thread. Returns 0 or -errno. */
 int listener_open(const struct conf_listener *conf, int *ret_fd);
 
-void listener_start(struct listener *listener, struct worker *worker, int fd);
+/* Begins to accept on the socket, which it takes over. */
+void listener_start(struct listener *listener, struct worker *worker,
+                    const struct conf_listener *conf, int fd);
 
 /* Accepts what still waits, then closes. */
 void listener_drain(struct listener *listener);

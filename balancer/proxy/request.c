@@ -187,6 +187,8 @@ static void describe_head(const struct request *r, struct access_entry *entry)
     entry->user_agent = field_value(r, H1_USER_AGENT);
     entry->minor = h->minor;
     entry->key = key_now(r);
+    entry->request_id = trail_request_id(r);
+    entry->trace_id = trail_trace_id(r);
 }
 
 static void write_log(const struct request *r)

@@ -23,6 +23,7 @@
 #include "balancer/policy/policy.h"
 #include "balancer/policy/sticky.h"
 #include "balancer/proxy/relay.h"
+#include "balancer/proxy/trail.h"
 
 struct client;
 struct keying;
@@ -85,6 +86,7 @@ struct request {
     uint64_t deadline_us; /* the moment by which all must be over; 0: none */
     uint64_t patience_us; /* the moment by which an endpoint that is down must answer; 0: none */
 
+    struct trail trail;
     struct relay up, down;
     struct h1_request head;
     struct h1_response response;

@@ -54,8 +54,9 @@ static enum step head_done(struct request *r)
     buffer_consume(&conn->in, &conn->worker->buffers, r->head.head_n);
     r->replayable = true;
     r->body_at = conn->in.start;
-    forward_prepare(r);
-    enum reason reason = find_route(r);
+    enum reason reason = forward_prepare(r);
+    if (reason == REASON_OK)
+        reason = find_route(r);
     if (reason != REASON_OK)
         return attempt_failed(r, reason);
     session_prepare(r);

@@ -287,7 +287,8 @@ static int prepare(struct worker *worker)
     if (worker->loop == NULL || worker->listeners == NULL)
         return -ENOMEM;
     watch_loop(worker);
-    return begin_views(worker);
+    int rc = id_source_seed(&worker->ids);
+    return rc == 0 ? begin_views(worker) : rc;
 }
 
 /* Signals are control's alone. */
@@ -318,7 +319,7 @@ int worker_new(struct proxy *proxy, uint32_t index, const int *fds, struct worke
         return rc;
     }
     for (size_t i = 0; i < proxy->conf->n_listeners; i++)
-        listener_start(&worker->listeners[i], worker, fds[i]);
+        listener_start(&worker->listeners[i], worker, &proxy->conf->listeners[i], fds[i]);
     *ret_worker = worker;
     return 0;
 }

@@ -17,6 +17,7 @@
 
 #include "balancer/http/h1.h"
 #include "balancer/http/route.h"
+#include "balancer/http/trace.h"
 #include "balancer/log/access_log.h"
 #include "balancer/policy/policy.h"
 #include "balancer/pool/pool.h"
@@ -55,7 +56,6 @@ LIST_HEAD(client_list, client);
 struct worker {
     struct ev_loop *loop;
     struct proxy *proxy;
-    uint32_t index;
     pthread_t thread;
 
     struct ev_async wake;
@@ -63,10 +63,12 @@ struct worker {
     struct ev_prepare before_poll;
     _Atomic bool drain_asked, stop_asked, is_drained; /* is_drained: its listeners are closed */
     bool draining;
+    uint32_t index;
     struct ev_timer drain_timer;
 
     uint64_t now_us; /* monotonic, as of the last return from the poll */
     uint64_t random;
+    struct id_source ids;    /* for what has to be unlike everywhere */
     struct pool_view *views; /* as conf->pools */
     struct listener *listeners;
     struct client_list clients;

@@ -165,7 +165,7 @@ def test_forwarding_fields_are_set_and_the_host_is_kept(proxy):
 
 
 def test_the_client_before_us_is_kept_in_x_forwarded_for(proxy):
-    port, origin = proxy()
+    port, origin = proxy({"client": {"trusted_proxies": "127.0.0.1"}})
     get(port, "/", X_Forwarded_For="192.0.2.7")
     values = ", ".join(origin.requests[0].values("x-forwarded-for"))
     assert [value.strip() for value in values.split(",")] == ["192.0.2.7", "127.0.0.1"]

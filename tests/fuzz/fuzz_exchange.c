@@ -22,6 +22,7 @@
 
 #include "balancer/control/snapshot_build.h"
 #include "balancer/proxy/client.h"
+#include "balancer/proxy/listener.h"
 #include "balancer/proxy/request.h"
 #include "balancer/proxy/upstream.h"
 #include "balancer/proxy/worker.h"
@@ -291,7 +292,7 @@ static void connect_client(size_t who)
     (void)setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     scene.clients[who] = fds[1];
     struct sockaddr_storage peer = {.ss_family = AF_INET};
-    client_accept(scene.worker, fds[0], &peer);
+    client_accept(scene.worker, &(struct listener){.port = 80}, fds[0], &peer);
 }
 
 static void send_request(int fd, uint8_t which)

@@ -1,0 +1,346 @@
+#include "balancer/proxy/trail.h"
+
+#include "balancer/http/h1_chars.h"
+#include "balancer/proxy/client.h"
+#include "balancer/proxy/head.h"
+#include "balancer/proxy/request.h"
+#include "balancer/proxy/worker.h"
+
+#define BIT(id) (1u << (id))
+
+/* Fields that say who the client is. */
+#define X_IDS                                                                                      \
+    (BIT(H1_X_FORWARDED_FOR) | BIT(H1_X_FORWARDED_PROTO) | BIT(H1_X_FORWARDED_HOST) |              \
+     BIT(H1_X_FORWARDED_PORT))
+#define SHORTEST_X (sizeof("x-forwarded-for") - 1)
+#define LONGEST_X (sizeof("x-forwarded-proto") - 1)
+
+static const struct conf *conf_of(const struct request *r)
+{
+    return request_worker(r)->proxy->conf;
+}
+
+static bool has(const struct request *r, enum h1_field_id id)
+{
+    return (r->trail.field_ids & BIT(id)) != 0;
+}
+
+/* ---- which fields do not go on ---- */
+
+static bool is_mode(const struct request *r, enum conf_forwarded_mode mode)
+{
+    return r->client->is_trusted && conf_of(r)->forwarded.mode == mode;
+}
+
+/* The ids of the fields that are dropped, or written anew with what they said. */
+static uint32_t replaced_ids(const struct request *r)
+{
+    const struct conf_forwarded *conf = &conf_of(r)->forwarded;
+    uint32_t ids = BIT(H1_HTTP2_SETTINGS) | (r->head.is_absolute_form ? BIT(H1_HOST) : 0);
+    if (is_mode(r, CONF_FORWARDED_PASS))
+        return ids;
+    if (!is_mode(r, CONF_FORWARDED_APPEND))
+        return ids | X_IDS | BIT(H1_FORWARDED);
+    if ((conf->family & CONF_FORWARDED_X) != 0)
+        ids |= BIT(H1_X_FORWARDED_FOR);
+    if ((conf->family & CONF_FORWARDED_RFC7239) != 0)
+        ids |= BIT(H1_FORWARDED);
+    return ids;
+}
+
+/* Programs that read fields from environment variables (RFC 3875 section 4.1.18) take
+ * X_Forwarded_For for X-Forwarded-For: no honest proxy spells it so. */
+static bool is_disguised(struct span name)
+{
+    uint8_t plain[LONGEST_X];
+    if (name.n < SHORTEST_X || name.n > LONGEST_X || (name.p[0] | 0x20) != 'x' ||
+        memchr(name.p, '_', name.n) == NULL)
+        return false;
+    for (size_t i = 0; i < name.n; i++)
+        plain[i] = name.p[i] == '_' ? '-' : name.p[i];
+    return (BIT(h1_field_lookup((struct span){plain, name.n})) & X_IDS) != 0;
+}
+
+static void mark_fields(struct request *r)
+{
+    struct h1_lines *lines = &r->head.lines;
+    uint32_t replaced = replaced_ids(r), ids = 0;
+    for (uint32_t i = 0; i < lines->n_fields; i++) {
+        struct h1_field *field = &lines->fields[i];
+        ids |= BIT(field->id);
+        field->is_hop |= (replaced >> field->id & 1) != 0;
+        if (field->id == H1_OTHER)
+            field->is_hop |= is_disguised(h1_field_name(field, r->message));
+    }
+    r->trail.field_ids = ids;
+}
+
+static void drop_fields(struct request *r, uint32_t ids)
+{
+    for (uint32_t i = 0; i < r->head.lines.n_fields; i++)
+        r->head.lines.fields[i].is_hop |= (ids >> r->head.lines.fields[i].id & 1) != 0;
+}
+
+/* ---- Max-Forwards (RFC 9110 section 7.6.2) ---- */
+
+/* The only field of this id; NULL if there are several. The head has one at least. */
+static const struct h1_field *only_field(const struct request *r, enum h1_field_id id)
+{
+    const struct h1_field *found = NULL;
+    for (uint32_t i = 0; i < r->head.lines.n_fields; i++) {
+        const struct h1_field *field = &r->head.lines.fields[i];
+        if (field->id == id && found != NULL)
+            return NULL;
+        if (field->id == id)
+            found = field;
+    }
+    return found;
+}
+
+/* A decimal number; what is larger than we can count becomes what we can. */
+static bool parse_hops(struct span text, uint32_t *ret_hops)
+{
+    uint64_t hops = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        if (!h1_is_digit(text.p[i]))
+            return false;
+        hops = hops * 10 + (uint64_t)(text.p[i] - '0');
+        hops = hops < UINT32_MAX ? hops : UINT32_MAX;
+    }
+    *ret_hops = (uint32_t)hops;
+    return text.n > 0;
+}
+
+static enum reason take_hop(struct request *r)
+{
+    bool is_traced = r->head.method == H1_OPTIONS || r->head.method == H1_TRACE;
+    if (!has(r, H1_MAX_FORWARDS) || !is_traced)
+        return REASON_OK;
+    const struct h1_field *field = only_field(r, H1_MAX_FORWARDS);
+    uint32_t hops;
+    if (field == NULL || !parse_hops(h1_field_value(field, r->message), &hops))
+        return REASON_BAD_REQUEST;
+    if (hops == 0)
+        return r->head.method == H1_OPTIONS ? REASON_LAST_HOP : REASON_METHOD_REFUSED;
+    drop_fields(r, BIT(H1_MAX_FORWARDS));
+    r->trail.has_max_forwards = true;
+    r->trail.max_forwards = hops - 1;
+    return REASON_OK;
+}
+
+/* ---- names: the request's and its trace's ---- */
+
+static bool is_named(const struct h1_field *field, const uint8_t *message, struct span name)
+{
+    return field->id == H1_OTHER && field->name_n == name.n &&
+           span_equal_nocase(h1_field_name(field, message), name);
+}
+
+/* Drops the fields of this name. Returns the only one; NULL for none or several. */
+static struct h1_field *take_only(struct request *r, struct span name)
+{
+    struct h1_lines *lines = &r->head.lines;
+    struct h1_field *found = NULL;
+    bool is_only = true;
+    for (uint32_t i = 0; i < lines->n_fields; i++) {
+        struct h1_field *field = &lines->fields[i];
+        if (field->is_hop || !is_named(field, r->message, name))
+            continue;
+        field->is_hop = true;
+        is_only = found == NULL;
+        found = field;
+    }
+    return is_only ? found : NULL;
+}
+
+static void name_request(struct request *r)
+{
+    const struct conf_request_id *conf = &conf_of(r)->request_id;
+    struct trail *trail = &r->trail;
+    if (conf->mode == CONF_REQUEST_ID_OFF)
+        return;
+    struct h1_field *field = take_only(r, span_of(conf->header));
+    if (field != NULL && conf->mode == CONF_REQUEST_ID_PASS &&
+        request_id_is_valid(h1_field_value(field, r->message))) {
+        field->is_hop = false;
+        trail->request_id = TRAIL_NAME_PASSED;
+        trail->passed_request_id = (struct h1_range){field->value_at, field->value_n};
+    } else {
+        trail->request_id = TRAIL_NAME_MADE;
+        id_source_next(&request_worker(r)->ids, trail->made_request_id);
+    }
+}
+
+/* A tracestate means nothing without a traceparent that can be read (section 3.3 of Trace
+ * Context). */
+static void name_trace(struct request *r)
+{
+    enum conf_traceparent mode = conf_of(r)->traceparent;
+    struct trail *trail = &r->trail;
+    if (mode == CONF_TRACEPARENT_OFF)
+        return;
+    if (has(r, H1_TRACEPARENT)) {
+        const struct h1_field *field = only_field(r, H1_TRACEPARENT);
+        if (field != NULL && traceparent_is_valid(h1_field_value(field, r->message))) {
+            trail->trace = TRAIL_NAME_PASSED;
+            trail->passed_trace = (struct h1_range){field->value_at + TRACE_ID_AT, TRACE_ID_BYTES};
+            return;
+        }
+    }
+    if (has(r, H1_TRACEPARENT) || has(r, H1_TRACESTATE))
+        drop_fields(r, BIT(H1_TRACEPARENT) | BIT(H1_TRACESTATE));
+    if (mode == CONF_TRACEPARENT_START) {
+        trail->trace = TRAIL_NAME_MADE;
+        traceparent_make(&request_worker(r)->ids, trail->made_traceparent);
+    }
+}
+
+enum reason trail_prepare(struct request *r)
+{
+    mark_fields(r);
+    name_request(r);
+    name_trace(r);
+    return take_hop(r);
+}
+
+static struct span in_head(const struct request *r, struct h1_range range)
+{
+    return (struct span){r->message + range.at, range.n};
+}
+
+struct span trail_request_id(const struct request *r)
+{
+    switch (r->trail.request_id) {
+    case TRAIL_NAME_PASSED:
+        return in_head(r, r->trail.passed_request_id);
+    case TRAIL_NAME_MADE:
+        return (struct span){r->trail.made_request_id, REQUEST_ID_BYTES};
+    default:
+        return (struct span){NULL, 0};
+    }
+}
+
+struct span trail_trace_id(const struct request *r)
+{
+    switch (r->trail.trace) {
+    case TRAIL_NAME_PASSED:
+        return in_head(r, r->trail.passed_trace);
+    case TRAIL_NAME_MADE:
+        return (struct span){r->trail.made_traceparent + TRACE_ID_AT, TRACE_ID_BYTES};
+    default:
+        return (struct span){NULL, 0};
+    }
+}
+
+/* ---- what is added for the endpoint ---- */
+
+/* The values of the fields of this id, each with a comma behind it: the beginning of our own. */
+static void add_values(struct head *head, const struct request *r, enum h1_field_id id)
+{
+    if (!has(r, id))
+        return;
+    for (uint32_t i = 0; i < r->head.lines.n_fields; i++) {
+        const struct h1_field *field = &r->head.lines.fields[i];
+        if (field->id != id || field->value_n == 0)
+            continue;
+        head_add(head, h1_field_value(field, r->message));
+        head_add(head, SPAN(", "));
+    }
+}
+
+static void add_x_forwarded(struct head *head, const struct request *r, struct span host)
+{
+    bool continues = is_mode(r, CONF_FORWARDED_APPEND);
+    head_add(head, SPAN("X-Forwarded-For: "));
+    if (continues)
+        add_values(head, r, H1_X_FORWARDED_FOR);
+    head_add(head, client_address(r->client));
+    head_add(head, SPAN("\r\n"));
+    if (!continues || !has(r, H1_X_FORWARDED_PROTO))
+        head_add(head, SPAN("X-Forwarded-Proto: http\r\n"));
+    if (host.n > 0 && (!continues || !has(r, H1_X_FORWARDED_HOST)))
+        head_add_field(head, SPAN("X-Forwarded-Host"), host);
+    if (!continues || !has(r, H1_X_FORWARDED_PORT)) {
+        head_add(head, SPAN("X-Forwarded-Port: "));
+        head_add_u64(head, r->client->local.port);
+        head_add(head, SPAN("\r\n"));
+    }
+}
+
+/* An element's value: in quotes where it is no token (RFC 7239 section 4). A host that the parser
+ * has let through has no character that would have to be escaped there. */
+static void add_quoted(struct head *head, struct span value)
+{
+    bool is_bare = h1_is_token(value);
+    head_add(head, is_bare ? SPAN("") : SPAN("\""));
+    head_add(head, value);
+    head_add(head, is_bare ? SPAN("") : SPAN("\""));
+}
+
+static void add_forwarded(struct head *head, const struct request *r, struct span host)
+{
+    struct span client = client_address(r->client);
+    bool is_v6 = memchr(client.p, ':', client.n) != NULL;
+    head_add(head, SPAN("Forwarded: "));
+    if (is_mode(r, CONF_FORWARDED_APPEND))
+        add_values(head, r, H1_FORWARDED);
+    head_add(head, is_v6 ? SPAN("for=\"[") : SPAN("for="));
+    head_add(head, client);
+    head_add(head, is_v6 ? SPAN("]\"") : SPAN(""));
+    if (host.n > 0) {
+        head_add(head, SPAN(";host="));
+        add_quoted(head, host);
+    }
+    head_add(head, SPAN(";proto=http\r\n"));
+}
+
+static void add_names(struct head *head, const struct request *r)
+{
+    const struct trail *trail = &r->trail;
+    if (trail->request_id == TRAIL_NAME_MADE)
+        head_add_field(head, span_of(conf_of(r)->request_id.header), trail_request_id(r));
+    if (trail->trace == TRAIL_NAME_MADE)
+        head_add_field(head, SPAN("traceparent"),
+                       (struct span){trail->made_traceparent, TRACEPARENT_BYTES});
+}
+
+void trail_add(struct head *head, const struct request *r)
+{
+    enum conf_forwarded_family family =
+        is_mode(r, CONF_FORWARDED_PASS) ? CONF_FORWARDED_NONE : conf_of(r)->forwarded.family;
+    struct span host = in_head(r, r->head.authority);
+    if ((family & CONF_FORWARDED_X) != 0)
+        add_x_forwarded(head, r, host);
+    if ((family & CONF_FORWARDED_RFC7239) != 0)
+        add_forwarded(head, r, host);
+    add_names(head, r);
+    if (r->trail.has_max_forwards) {
+        head_add(head, SPAN("Max-Forwards: "));
+        head_add_u64(head, r->trail.max_forwards);
+        head_add(head, SPAN("\r\n"));
+    }
+    head_add(head, r->head.minor == 1 ? SPAN("Via: 1.1 quoit\r\n") : SPAN("Via: 1.0 quoit\r\n"));
+}
+
+/* ---- and for the client ---- */
+
+static bool tells_client(const struct request *r)
+{
+    return r->trail.request_id != TRAIL_NAME_NONE && conf_of(r)->request_id.to_client;
+}
+
+void trail_mark_response(const struct request *r, struct h1_lines *lines, const uint8_t *message)
+{
+    if (!tells_client(r))
+        return;
+    struct span name = span_of(conf_of(r)->request_id.header);
+    for (uint32_t i = 0; i < lines->n_fields; i++)
+        if (is_named(&lines->fields[i], message, name))
+            lines->fields[i].is_hop = true;
+}
+
+void trail_add_to_response(struct head *head, const struct request *r)
+{
+    if (tells_client(r))
+        head_add_field(head, span_of(conf_of(r)->request_id.header), trail_request_id(r));
+}
