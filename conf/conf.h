@@ -105,9 +105,16 @@ enum conf_affinity {
 };
 
 /* What an endpoint's place in the ring hangs on. */
-enum conf_identity {
+enum conf_identity_source {
     CONF_IDENTITY_ADDRESS, /* "address:port" */
     CONF_IDENTITY_SERVICE, /* "datacenter/node/service id" as Consul has it */
+    CONF_IDENTITY_META,    /* what its service metadata in Consul has under a key */
+};
+
+/* Written `address`, `service` or `meta:KEY`. */
+struct conf_identity {
+    enum conf_identity_source source;
+    char *meta_key; /* NULL for the others */
 };
 
 struct conf_endpoint {
@@ -183,7 +190,7 @@ struct conf_pool {
     size_t n_endpoints;
     struct conf_service service;
     enum conf_algorithm algorithm;
-    enum conf_identity identity;
+    struct conf_identity identity;
     struct conf_key key;
     struct conf_key key_fallback; /* used when the request lacks the key */
     uint32_t key_body_bytes;      /* how much of a body is looked through for a key's fields */

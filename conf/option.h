@@ -63,6 +63,7 @@ bool conf_option_is_in(const struct conf_option *option, const struct conf_optio
 const char *conf_option_name(const struct conf_option *option);
 
 /* The types a value can have (types.c). */
+extern const struct conf_type conf_type_identity; /* identity.c */
 extern const struct conf_type conf_type_section, conf_type_list, conf_type_map;
 extern const struct conf_type conf_type_number, conf_type_power, conf_type_prime, conf_type_decimal;
 extern const struct conf_type conf_type_size, conf_type_duration, conf_type_bool, conf_type_word;

@@ -50,8 +50,6 @@ static const char *const affinities[] = {
     [CONF_AFFINITY_STRICT] = "strict",
     NULL,
 };
-static const char *const identities[] = {
-    [CONF_IDENTITY_ADDRESS] = "address", [CONF_IDENTITY_SERVICE] = "service", NULL};
 static const char *const check_types[] = {
     [CONF_CHECK_NONE] = "none", [CONF_CHECK_HTTP] = "http", [CONF_CHECK_TCP] = "tcp", NULL};
 static const char *const initials[] = {
@@ -517,14 +515,16 @@ const struct conf_option conf_options[] = {
                 "`json:` or `form:` fields. A field that is not complete in it is lacking. It has "
                 "its place in a `buffer_size` beside a whole request head."},
     {.key = "pools.NAME.identity",
-     .type = &conf_type_word,
+     .type = &conf_type_identity,
      AT(conf_pool, identity),
-     .words = identities,
      .fallback = "address",
-     .meaning = "What an endpoint's place in the hash hangs on: its `address` and port, or the "
-                "datacenter, node and ID of its Consul `service`, so that an instance keeps its "
-                "keys when it comes back at another address. Static endpoints have only the "
-                "address."},
+     .meaning =
+         "What an endpoint's place in the hash hangs on: its `address` and port; the datacenter, "
+         "node and ID of its Consul `service`; or what its service metadata has under a key, "
+         "`meta:shard` for example. With the last two an instance keeps its keys when it comes "
+         "back at another address. An instance without the key, or with a value that another one "
+         "has too, goes by its address, with a warning. Static endpoints have only the address, or "
+         "their `id`."},
     {.key = "pools.NAME.affinity",
      .type = &conf_type_word,
      AT(conf_pool, affinity),

@@ -22,6 +22,7 @@ enum {
     MAX_VALUES = 4 << 20,
     MAX_HOST = 253, /* of a name, RFC 1035 section 2.3.4 */
     MAX_WEIGHT = 65536,
+    MAX_META = 512, /* of a value, by Consul's own limit */
 };
 
 struct candidate {
@@ -34,6 +35,7 @@ struct candidates {
     struct candidate *list;
     size_t n;
     uint32_t n_rejected;
+    const char *meta_key; /* NULL: none is asked for */
 };
 
 /* How deep and how large the JSON tree will be at most; strings are skipped, not checked. */
@@ -225,8 +227,16 @@ static bool read_address(const json_t *node, const json_t *service, char host[MA
     return address != NULL && read_host(address, host);
 }
 
+/* The value under key, or NULL: where there is none, or none to use, the instance still is. */
+static const char *read_meta(const json_t *service, const char *key)
+{
+    const json_t *meta = key != NULL ? json_object_get(service, "Meta") : NULL;
+    const char *text = json_is_object(meta) ? string_of(meta, key) : NULL;
+    return text != NULL && text[0] != '\0' && strlen(text) <= MAX_META ? text : NULL;
+}
+
 /* False: this instance cannot be used. host stays unlinked, as the candidate is yet to move. */
-static bool read_candidate(const json_t *entry, struct candidate *candidate)
+static bool read_candidate(const json_t *entry, const char *meta_key, struct candidate *candidate)
 {
     const json_t *node = json_object_get(entry, "Node");
     const json_t *service = json_object_get(entry, "Service");
@@ -235,6 +245,7 @@ static bool read_candidate(const json_t *entry, struct candidate *candidate)
         return false;
     if (!read_identity(node, service, instance) || !read_status(entry, &instance->status))
         return false;
+    instance->meta = (char *)read_meta(service, meta_key);
     const char *weight_key = instance->status == INSTANCE_WARNING ? "Warning" : "Passing";
     return read_address(node, service, candidate->host) && read_port(service, &instance->port) &&
            read_weight(service, weight_key, &instance->weight);
@@ -306,7 +317,7 @@ static void read_entries(const json_t *array, struct candidates *all)
     for (size_t i = 0; i < json_array_size(array); i++) {
         struct candidate *candidate = &all->list[all->n];
         candidate->position = i;
-        if (read_candidate(json_array_get(array, i), candidate))
+        if (read_candidate(json_array_get(array, i), all->meta_key, candidate))
             all->n++;
         else
             all->n_rejected++;
@@ -350,8 +361,8 @@ static int fail_json(const json_error_t *error, const char **ret_why)
     }
 }
 
-int consul_answer_parse(const char *body, size_t n, struct instance_set **ret_set,
-                        const char **ret_why)
+int consul_answer_parse(const char *body, size_t n, const char *meta_key,
+                        struct instance_set **ret_set, const char **ret_why)
 {
     if (n > CONSUL_ANSWER_MAX_BYTES || !is_within_bounds(body, n))
         return fail(-EMSGSIZE, "the answer is too large or too deep", ret_why);
@@ -366,7 +377,8 @@ int consul_answer_parse(const char *body, size_t n, struct instance_set **ret_se
         return fail(-EBADMSG, "the answer is not a JSON array", ret_why);
     }
     struct instance_set *set = NULL;
-    struct candidates all = {.list = calloc(json_array_size(array) + 1, sizeof *all.list)};
+    struct candidates all = {.list = calloc(json_array_size(array) + 1, sizeof *all.list),
+                             .meta_key = meta_key};
     if (all.list != NULL) {
         read_entries(array, &all);
         drop_duplicates(&all);

@@ -15,12 +15,15 @@
  * or an address and port, the healthier stays, then the first in identity order: a node that died
  * must not hide the one that took over its address. The set's index is left 0 for the caller.
  *
+ * meta_key, if not NULL, names a key of Service.Meta whose value becomes each instance's meta; one
+ * that is empty, no text, or longer than Consul allows (512 bytes) is none.
+ *
  * Returns 0 and writes *ret_set, or -EBADMSG when the body is not such an answer as a whole
  * (truncated, not JSON, not an array; `null` too), -EMSGSIZE when it is larger or deeper than any
  * honest answer, or -ENOMEM. *ret_why, when not NULL, is set to a static phrase on error.
  */
-int consul_answer_parse(const char *body, size_t n, struct instance_set **ret_set,
-                        const char **ret_why);
+int consul_answer_parse(const char *body, size_t n, const char *meta_key,
+                        struct instance_set **ret_set, const char **ret_why);
 
 /* Whether two sets say the same (indexes and counts of rejects aside). */
 bool instance_set_equal(const struct instance_set *a, const struct instance_set *b);

@@ -19,6 +19,7 @@ struct consul_query {
     uint64_t index;   /* 0: answer at once */
     uint32_t wait_ms; /* with an index: how long to wait for a change */
     enum consul_mode mode;
+    const char *meta_key; /* consul_answer_parse()'s; no part of the URL */
 };
 
 /*

@@ -68,8 +68,7 @@ static int add_watches(struct discovery *self, const struct conf *conf)
     for (size_t i = 0; i < conf->n_pools; i++) {
         if (conf->pools[i].service.name == NULL)
             continue;
-        int error =
-            watch_new(&self->host, &conf->pools[i].service, i, &self->watches[self->n_watches]);
+        int error = watch_new(&self->host, &conf->pools[i], i, &self->watches[self->n_watches]);
         if (error != 0)
             return error;
         self->n_watches++;

@@ -32,6 +32,7 @@ enum instance_status {
 struct instance {
     char *datacenter, *node, *service_id; /* together its identity in Consul */
     char *host;                           /* Service.Address, else Node.Address; no brackets */
+    char *meta; /* Service.Meta's value of the key that the pool's identity asks for; or NULL */
     uint16_t port;
     enum instance_status status;
     double weight; /* Weights.Passing, or Weights.Warning while in warning; clamped to 0…65536 */

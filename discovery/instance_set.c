@@ -8,12 +8,14 @@
 static size_t text_bytes(const struct instance *instance)
 {
     return strlen(instance->datacenter) + strlen(instance->node) + strlen(instance->service_id) +
-           strlen(instance->host) + 4;
+           strlen(instance->host) + (instance->meta != NULL ? strlen(instance->meta) : 0) + 5;
 }
 
-/* Copies text to *at, which moves behind it. */
+/* Copies text, if there is any, to *at, which moves behind it. */
 static char *keep(char **at, const char *text)
 {
+    if (text == NULL)
+        return NULL;
     size_t n = strlen(text) + 1;
     char *copy = memcpy(*at, text, n);
     *at += n;
@@ -38,6 +40,7 @@ struct instance_set *instance_set_build(const struct instance *list, size_t n)
         copy->node = keep(&text, list[i].node);
         copy->service_id = keep(&text, list[i].service_id);
         copy->host = keep(&text, list[i].host);
+        copy->meta = keep(&text, list[i].meta);
     }
     return set;
 }
@@ -67,12 +70,17 @@ int instance_compare_identity(const struct instance *a, const struct instance *b
     return order;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
 static bool instance_equal(const struct instance *a, const struct instance *b)
 {
     /* Weights were clamped from the same text: equal answers give equal bits. */
     return instance_compare_identity(a, b) == 0 && strcmp(a->host, b->host) == 0 &&
            a->port == b->port && a->status == b->status && a->weight >= b->weight &&
-           a->weight <= b->weight;
+           a->weight <= b->weight && same_text(a->meta, b->meta);
 }
 
 bool instance_set_equal(const struct instance_set *a, const struct instance_set *b)

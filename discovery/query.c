@@ -31,6 +31,7 @@ struct query {
     const struct conf_consul *consul;
     query_done_fn *done;
     void *context;
+    const char *meta_key; /* the question's */
     struct curl_transfer transfer;
     struct curl_slist *fields;
     struct body body;
@@ -156,7 +157,8 @@ static void judge_answer(struct query *query, struct query_result *result)
 {
     const char *why = "";
     result->outcome = QUERY_FAILED;
-    if (consul_answer_parse(query->body.data, query->body.n, &result->set, &why) != 0) {
+    if (consul_answer_parse(query->body.data, query->body.n, query->meta_key, &result->set, &why) !=
+        0) {
         snprintf(query->error, sizeof query->error, "%s", why);
         return;
     }
@@ -255,6 +257,7 @@ int query_start(struct query *query, const char *base, const struct consul_query
         return -ENOMEM;
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, deadline_ms(query, question));
     query->curl_error[0] = '\0';
+    query->meta_key = question->meta_key;
     body_reset(&query->body);
     return curl_loop_start(query->curl, &query->transfer);
 }

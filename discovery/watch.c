@@ -33,7 +33,7 @@ struct position {
 
 struct watch {
     struct watch_host *host;
-    const struct conf_service *service;
+    const struct conf_pool *conf;
     size_t pool;
     enum watch_state state;
     bool has_slot; /* counted off host->n_slots */
@@ -184,7 +184,8 @@ static void ask(struct watch *watch)
     const struct watch_host *host = watch->host;
     move_to(watch, WATCH_ASKING);
     struct consul_query question = {
-        .service = watch->service,
+        .service = &watch->conf->service,
+        .meta_key = watch->conf->identity.meta_key,
         .index = watch->position.index,
         .wait_ms = host->wait_ms,
         .mode = host->consul->stale && !watch->position.consistent ? CONSUL_STALE : CONSUL_DEFAULT,
@@ -311,14 +312,14 @@ static void on_answer(void *context, const struct query_result *result)
         fail(watch, result->outcome, result->error);
 }
 
-int watch_new(struct watch_host *host, const struct conf_service *service, size_t pool,
+int watch_new(struct watch_host *host, const struct conf_pool *conf, size_t pool,
               struct watch **ret_watch)
 {
     struct watch *watch = calloc(1, sizeof *watch);
     if (watch == NULL)
         return -ENOMEM;
     watch->host = host;
-    watch->service = service;
+    watch->conf = conf;
     watch->pool = pool;
     watch->backoff = (struct backoff){.min_ms = host->consul->backoff_min_ms,
                                       .max_ms = host->consul->backoff_max_ms};

@@ -31,8 +31,8 @@ struct watch_host {
     struct watch_queue queue; /* of watches that wait for a slot; initialised by the owner */
 };
 
-/* service must outlive the watch. Returns 0 or -ENOMEM. */
-int watch_new(struct watch_host *host, const struct conf_service *service, size_t pool,
+/* conf names a service and must outlive the watch. Returns 0 or -ENOMEM. */
+int watch_new(struct watch_host *host, const struct conf_pool *conf, size_t pool,
               struct watch **ret_watch);
 
 /* First query after delay_ms. The observer never runs before this returns. */

@@ -54,6 +54,18 @@ static void begin_probes(struct pools *pools, const struct managed *managed,
         log_event(LOG_ERROR, "probe_not_started", LOG_STR("endpoint", endpoint->address));
 }
 
+/* Once for each endpoint: who goes by another identity later is another endpoint. */
+static void warn_of_fallback(const struct managed *managed, const struct wanted *wanted,
+                             const char *address)
+{
+    if (wanted->fallback == WANTED_NO_FALLBACK)
+        return;
+    log_event(LOG_WARN, "identity_fallback", LOG_STR("pool", managed->conf->name),
+              LOG_STR("endpoint", address), LOG_STR("service_id", wanted->service_id),
+              LOG_STR("meta", managed->conf->identity.meta_key),
+              LOG_STR("why", wanted->fallback == WANTED_META_SHARED ? "shared" : "missing"));
+}
+
 static struct endpoint *make_endpoint(struct pools *pools, const struct managed *managed,
                                       const struct wanted *wanted)
 {
@@ -71,6 +83,7 @@ static struct endpoint *make_endpoint(struct pools *pools, const struct managed 
     if (endpoint == NULL)
         return NULL;
     signer_sign(&managed->signer, endpoint);
+    warn_of_fallback(managed, wanted, text);
     begin_probes(pools, managed, endpoint);
     log_event(LOG_INFO, "endpoint_added", LOG_STR("pool", managed->conf->name),
               LOG_STR("endpoint", text), LOG_STR("id", wanted->id),

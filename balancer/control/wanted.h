@@ -15,17 +15,27 @@
 /* The position of discovered endpoints: behind every static one. */
 #define WANTED_BEHIND_STATICS SIZE_MAX
 
+/* Why an instance goes by its address although the pool asks for service metadata. */
+enum wanted_fallback {
+    WANTED_NO_FALLBACK,
+    WANTED_META_MISSING, /* it has none */
+    WANTED_META_SHARED,  /* another endpoint goes by the same text */
+};
+
 /* One endpoint as its source has it. */
 struct wanted {
-    char *id;         /* its identity, the list's own */
-    const char *host; /* belongs to the source, as all text below */
+    char *id;               /* its identity, the list's own */
+    const char *host;       /* belongs to the source, as all text below */
+    const char *service_id; /* NULL: it is static */
+    enum wanted_fallback fallback;
     uint16_t port;
     double weight;
     size_t position; /* among static endpoints, else WANTED_BEHIND_STATICS */
     enum endpoint_source source;
 };
 
-/* Sorted by id, without duplicates. */
+/* Sorted by id, without duplicates. Who goes by its address is the same whatever the order of the
+ * sources, so that all balancers agree. */
 struct wanted_list {
     struct wanted *items;
     size_t n;

@@ -15,6 +15,7 @@ static void check_instance(const struct instance *instance)
     assert(instance->host[0] != '\0' && strlen(instance->host) <= 253);
     assert(strpbrk(instance->host, " /[]\r\n\t\"") == NULL);
     assert(instance->port != 0);
+    assert(instance->meta == NULL || (instance->meta[0] != '\0' && strlen(instance->meta) <= 512));
     assert(instance->status <= INSTANCE_MAINTENANCE);
     assert(instance->weight >= 0 && instance->weight <= 65536);
 }
@@ -32,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct instance_set *set = NULL;
     const char *why = NULL;
-    int error = consul_answer_parse((const char *)data, n, &set, &why);
+    int error = consul_answer_parse((const char *)data, n, "shard", &set, &why);
     assert((error == 0) == (set != NULL) && (error == 0) == (why == NULL));
     if (error != 0)
         return 0;

@@ -57,6 +57,22 @@ static void test_a_ramp_is_not_for_the_algorithms_of_other_programs(void **state
                          "expected none: weights on their way would change its layout\n");
 }
 
+static void test_an_identity_is_a_word_or_a_key_of_metadata(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"meta", "'meta:'", "'meta:a b'", "node", "meta:schlüssel"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char line[64], expected[160];
+        const char *value = wrong[i][0] == '\'' ? wrong[i] + 1 : wrong[i];
+        snprintf(line, sizeof(line), "identity: %s", wrong[i]);
+        snprintf(expected, sizeof(expected),
+                 "f:5:15: pools.a.identity: found \"%.*s\", expected `address`, `service` or "
+                 "`meta:KEY`\n",
+                 (int)strcspn(value, "'"), value);
+        assert_error_in_pool(line, expected);
+    }
+}
+
 static void test_an_unknown_key_suggests_the_nearest(void **state)
 {
     (void)state;
@@ -528,6 +544,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_unknown_key_suggests_the_nearest),
+        cmocka_unit_test(test_an_identity_is_a_word_or_a_key_of_metadata),
         cmocka_unit_test(test_a_ramp_is_not_for_the_algorithms_of_other_programs),
         cmocka_unit_test(test_an_unknown_key_without_a_near_one_lists_what_there_is),
         cmocka_unit_test(test_a_key_that_is_there_twice_names_the_first),

@@ -89,12 +89,13 @@ static void test_a_pool_has_all_defaults(void **state)
     assert_number(pool->endpoints[0].weight, 1);
     assert_null(pool->service.name);
     assert_int_equal(pool->algorithm, CONF_ALGORITHM_HASH);
-    assert_int_equal(pool->identity, CONF_IDENTITY_ADDRESS);
+    assert_int_equal(pool->identity.source, CONF_IDENTITY_ADDRESS);
     assert_int_equal(pool->key.source, CONF_KEY_PATH);
     assert_int_equal(pool->key_fallback.source, CONF_KEY_CLIENT);
     assert_int_equal(pool->slots, 262144);
     assert_int_equal(pool->points, 160);
     assert_int_equal(pool->seed, 0);
+    assert_int_equal(pool->ramp_ms, 0);
     assert_int_equal(pool->compat.haproxy_hash, CONF_HAPROXY_SDBM);
     assert_true(pool->compat.haproxy_avalanche);
     assert_int_equal(pool->compat.table_size, 65537);
@@ -174,8 +175,9 @@ static const char everything[] =
     "    algorithm: ring\n"
     "    hash_key: header:X-User\n"
     "    hash_key_fallback: query:id\n"
-    "    identity: service\n"
+    "    identity: meta:shard_1\n"
     "    slots: 1024\n"
+    "    ramp: 15s\n"
     "    points: 1\n"
     "    haproxy_hash: crc32\n"
     "    haproxy_avalanche: false\n"
@@ -279,7 +281,9 @@ static void test_a_pool_is_read_as_written(void **state)
     assert_string_equal(pool->key.name, "X-User");
     assert_int_equal(pool->key_fallback.source, CONF_KEY_QUERY);
     assert_string_equal(pool->key_fallback.name, "id");
-    assert_int_equal(pool->identity, CONF_IDENTITY_SERVICE);
+    assert_int_equal(pool->identity.source, CONF_IDENTITY_META);
+    assert_string_equal(pool->identity.meta_key, "shard_1");
+    assert_int_equal(pool->ramp_ms, 15000);
     assert_int_equal(pool->slots, 1024);
     assert_int_equal(pool->points, 1);
     assert_int_equal(pool->compat.haproxy_hash, CONF_HAPROXY_CRC32);

@@ -50,7 +50,7 @@ static struct instance_set *parse_text(const char *body)
 {
     struct instance_set *set = NULL;
     const char *why = NULL;
-    int error = consul_answer_parse(body, strlen(body), &set, &why);
+    int error = consul_answer_parse(body, strlen(body), NULL, &set, &why);
     if (error != 0)
         fail_msg("%s: %s", why, body);
     return set;
@@ -83,10 +83,10 @@ static void assert_rejected_whole(const char *body, size_t n, int expected)
 {
     struct instance_set *set = NULL;
     const char *why = NULL;
-    assert_int_equal(consul_answer_parse(body, n, &set, &why), expected);
+    assert_int_equal(consul_answer_parse(body, n, NULL, &set, &why), expected);
     assert_null(set);
     assert_non_null(why);
-    assert_int_equal(consul_answer_parse(body, n, &set, NULL), expected);
+    assert_int_equal(consul_answer_parse(body, n, NULL, &set, NULL), expected);
 }
 
 static char *read_vector(const char *name, size_t *ret_n)
@@ -119,7 +119,7 @@ static void test_a_real_answer_is_read_as_consul_meant_it(void **state)
     size_t n;
     char *body = read_vector("health_images.json", &n);
     struct instance_set *set = NULL;
-    assert_int_equal(consul_answer_parse(body, n, &set, NULL), 0);
+    assert_int_equal(consul_answer_parse(body, n, NULL, &set, NULL), 0);
     assert_int_equal(set->n, 5);
     assert_int_equal(set->n_rejected, 1); /* port 0 */
     assert_int_equal(set->index, 0);
@@ -149,7 +149,7 @@ static void test_an_answer_cut_anywhere_is_rejected_whole(void **state)
         assert_non_null(part);
         memcpy(part, body, cut);
         struct instance_set *set = NULL;
-        assert_int_equal(consul_answer_parse(part, cut, &set, NULL), -EBADMSG);
+        assert_int_equal(consul_answer_parse(part, cut, NULL, &set, NULL), -EBADMSG);
         free(part);
     }
     free(body);
@@ -286,6 +286,56 @@ static void test_addresses_have_one_spelling(void **state)
         assert_string_equal(set->list[0].host, cases[i].host);
         instance_set_free(set);
     }
+}
+
+/* The meta that an instance with this Service.Meta has under "shard"; "" for none. */
+static void assert_meta(const char *meta, const char *expected)
+{
+    char *body = NULL;
+    struct instance_set *set = NULL;
+    assert_true(asprintf(&body,
+                         "[{\"Node\":{\"Node\":\"n\"},\"Service\":{\"ID\":\"w\",\"Address\":"
+                         "\"10.0.0.1\",\"Port\":80,\"Meta\":%s}}]",
+                         meta) > 0);
+    assert_int_equal(consul_answer_parse(body, strlen(body), "shard", &set, NULL), 0);
+    assert_int_equal(set->n, 1);
+    struct instance_set *copy = instance_set_copy(set);
+    assert_string_equal(set->list[0].meta != NULL ? set->list[0].meta : "", expected);
+    assert_true(instance_set_equal(set, copy));
+    instance_set_free(copy);
+    struct instance_set *unasked = parse_text(body);
+    assert_null(unasked->list[0].meta);
+    assert_int_equal(instance_set_equal(set, unasked), expected[0] == '\0');
+    instance_set_free(unasked);
+    instance_set_free(set);
+    free(body);
+}
+
+static void test_only_the_metadata_that_is_asked_for_is_kept(void **state)
+{
+    (void)state;
+    assert_meta("{\"zone\":\"a\",\"shard\":\"s 1\\u00e9\"}", "s 1\xc3\xa9");
+    assert_meta("{\"zone\":\"a\"}", "");
+    assert_meta("null", "");
+    assert_meta("{}", "");
+}
+
+static void test_metadata_of_a_wrong_kind_or_size_is_none(void **state)
+{
+    (void)state;
+    char longest[600] = "{\"shard\":\"", *text = longest + strlen(longest);
+    assert_meta("[\"shard\"]", "");
+    assert_meta("\"shard\"", "");
+    assert_meta("{\"shard\":7}", "");
+    assert_meta("{\"shard\":\"\"}", "");
+    assert_meta("{\"shard\":\"a\\u0000b\"}", "");
+    memset(text, 'x', 513);
+    memcpy(text + 513, "\"}", 3);
+    assert_meta(longest, "");
+    memcpy(text + 512, "\"}", 3);
+    char expected[513] = "";
+    memset(expected, 'x', 512);
+    assert_meta(longest, expected);
 }
 
 #define SERVICE_CHECK(status) "{\"CheckID\":\"s\",\"ServiceID\":\"web1\",\"Status\":\"" status "\"}"
@@ -530,7 +580,7 @@ static void test_a_deep_or_a_dense_answer_is_refused_before_it_costs_memory(void
     body[N - 2] = '"';
     body[N - 1] = ']';
     struct instance_set *set = NULL;
-    assert_int_equal(consul_answer_parse(body, N, &set, NULL), 0);
+    assert_int_equal(consul_answer_parse(body, N, NULL, &set, NULL), 0);
     assert_int_equal(set->n_rejected, 1);
     instance_set_free(set);
     free(body);
@@ -555,7 +605,7 @@ static void test_every_failed_allocation_of_the_parser_is_an_error(void **state)
     json_set_alloc_funcs(counting_malloc, free);
     for (failing_allocation = 1; error != 0 && failing_allocation < 1000; failing_allocation++) {
         n_allocations = 0;
-        error = consul_answer_parse(body, strlen(body), &set, NULL);
+        error = consul_answer_parse(body, strlen(body), NULL, &set, NULL);
         assert_true(error == 0 || error == -ENOMEM || error == -EBADMSG);
         assert_true((error == 0) == (set != NULL));
     }
@@ -613,6 +663,8 @@ int main(void)
         cmocka_unit_test(test_a_dead_node_does_not_hide_who_took_its_address),
         cmocka_unit_test(test_two_spellings_of_one_address_are_one_place),
         cmocka_unit_test(test_any_difference_makes_sets_unequal),
+        cmocka_unit_test(test_only_the_metadata_that_is_asked_for_is_kept),
+        cmocka_unit_test(test_metadata_of_a_wrong_kind_or_size_is_none),
         cmocka_unit_test(test_a_removal_is_seen_and_an_addition_is_none),
         cmocka_unit_test(test_a_deep_or_a_dense_answer_is_refused_before_it_costs_memory),
         cmocka_unit_test(test_every_failed_allocation_of_the_parser_is_an_error),

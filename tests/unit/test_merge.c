@@ -222,7 +222,7 @@ static void test_what_consul_says_of_an_instance_becomes_its_source(void **state
         {INSTANCE_MAINTENANCE, true, ENDPOINT_SOURCE_MAINTENANCE},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
-        const struct conf_pool conf = {.identity = CONF_IDENTITY_SERVICE,
+        const struct conf_pool conf = {.identity.source = CONF_IDENTITY_SERVICE,
                                        .service.use_warning = rules[i].use_warning};
         const struct instance instance = instance_at("web-1", 2, rules[i].status);
         struct instance_set *set = instance_set_build(&instance, 1);
@@ -236,6 +236,78 @@ static void test_what_consul_says_of_an_instance_becomes_its_source(void **state
     }
 }
 
+/* Instances on ports 1, 2, … with this metadata, and a static endpoint with id "fixed". */
+static void want_by_meta(struct wanted_list *wanted, size_t n, const char *const *metas)
+{
+    struct conf_endpoint endpoint = {
+        .host = (char *)"127.0.0.1", .port = 99, .weight = 1, .id = (char *)"fixed"};
+    const struct conf_pool conf = {
+        .endpoints = &endpoint,
+        .n_endpoints = 1,
+        .identity = {.source = CONF_IDENTITY_META, .meta_key = (char *)"shard"}};
+    struct instance list[8];
+    for (size_t i = 0; i < n; i++) {
+        list[i] = instance_at("web", (uint16_t)(i + 1), INSTANCE_PASSING);
+        list[i].meta = (char *)metas[i];
+    }
+    /* Their texts are the program's: the set may go before the list of what is wanted. */
+    struct instance_set set = {.list = list, .n = n};
+    assert_int_equal(wanted_list_build(&conf, &set, wanted), 0);
+    assert_int_equal(wanted->n, n + 1);
+}
+
+#define WANT_BY_META(wanted, ...)                                                                  \
+    want_by_meta(wanted, sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *),                   \
+                 (const char *[]){__VA_ARGS__})
+
+static void assert_wanted(const struct wanted_list *wanted, const char *id, uint16_t port,
+                          enum wanted_fallback fallback)
+{
+    const struct wanted *found = want(wanted, id);
+    assert_non_null(found);
+    assert_int_equal(found->port, port);
+    assert_int_equal(found->fallback, fallback);
+}
+
+static void test_metadata_is_the_identity_where_it_is_there_and_unique(void **state)
+{
+    (void)state;
+    struct wanted_list wanted;
+    WANT_BY_META(&wanted, "s2", NULL, "s1", "127.0.0.1:4");
+    assert_wanted(&wanted, "s2", 1, WANTED_NO_FALLBACK);
+    assert_wanted(&wanted, "127.0.0.1:2", 2, WANTED_META_MISSING);
+    assert_wanted(&wanted, "s1", 3, WANTED_NO_FALLBACK);
+    assert_wanted(&wanted, "127.0.0.1:4", 4, WANTED_NO_FALLBACK); /* its own address: no matter */
+    assert_wanted(&wanted, "fixed", 99, WANTED_NO_FALLBACK);
+    wanted_list_free(&wanted);
+}
+
+static void test_two_with_the_same_metadata_go_by_their_addresses(void **state)
+{
+    (void)state;
+    struct wanted_list wanted;
+    WANT_BY_META(&wanted, "s1", "s2", "s1", "s1");
+    assert_wanted(&wanted, "127.0.0.1:1", 1, WANTED_META_SHARED);
+    assert_wanted(&wanted, "s2", 2, WANTED_NO_FALLBACK);
+    assert_wanted(&wanted, "127.0.0.1:3", 3, WANTED_META_SHARED);
+    assert_wanted(&wanted, "127.0.0.1:4", 4, WANTED_META_SHARED);
+    wanted_list_free(&wanted);
+}
+
+static void test_metadata_that_is_somebody_elses_identity_is_not_taken(void **state)
+{
+    (void)state;
+    struct wanted_list wanted;
+    /* 1 claims the address of 2, which has a name; 3 that of 1; 4 that of a static endpoint. */
+    WANT_BY_META(&wanted, "127.0.0.1:2", "s2", "127.0.0.1:1", "fixed");
+    assert_wanted(&wanted, "127.0.0.1:1", 1, WANTED_META_SHARED);
+    assert_wanted(&wanted, "s2", 2, WANTED_NO_FALLBACK);
+    assert_wanted(&wanted, "127.0.0.1:3", 3, WANTED_META_SHARED);
+    assert_wanted(&wanted, "127.0.0.1:4", 4, WANTED_META_SHARED);
+    assert_wanted(&wanted, "fixed", 99, WANTED_NO_FALLBACK);
+    wanted_list_free(&wanted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +318,9 @@ int main(void)
         cmocka_unit_test(test_a_static_endpoint_wins_over_the_instance_at_its_address),
         cmocka_unit_test(test_members_are_numbered_statics_first_then_by_identity),
         cmocka_unit_test(test_what_consul_says_of_an_instance_becomes_its_source),
+        cmocka_unit_test(test_metadata_is_the_identity_where_it_is_there_and_unique),
+        cmocka_unit_test(test_two_with_the_same_metadata_go_by_their_addresses),
+        cmocka_unit_test(test_metadata_that_is_somebody_elses_identity_is_not_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
