@@ -6,8 +6,8 @@
  *
  * What must hold: the worker comes to rest in a bounded number of turns; at rest every connection
  * waits for something that can come, and has a deadline; what endpoints receive reads as whole,
- * strictly valid requests; no POST with the same number arrives twice; in the end nothing is in
- * flight and every client is counted closed.
+ * strictly valid requests, without the pool's cookie; no POST with the same number arrives twice;
+ * in the end nothing is in flight and every client is counted closed.
  */
 #include <assert.h>
 #include <errno.h>
@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 #include "balancer/control/snapshot_build.h"
+#include "balancer/http/cookie.h"
+#include "balancer/pool/sticky.h"
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/listener.h"
 #include "balancer/proxy/request.h"
@@ -72,6 +74,7 @@ static void begin_endpoint(size_t i)
     (void)snprintf(id, sizeof id, "e%zu", i);
     house.endpoints[i] = endpoint_new(id, id, (struct sockaddr *)&name, name_n, 1);
     assert(house.endpoints[i] != NULL);
+    assert(sticky_value(SPAN("0123456789abcdef"), "web", id, house.endpoints[i]->cookie) == 0);
 }
 
 static void build_house(void)
@@ -84,6 +87,7 @@ static void build_house(void)
         .retries = 2,
         .max_idle = 2,
         .timeouts = {1000, 2000, 3000, 0, 4000, 5000},
+        .sticky = {.name = (char *)"S", .path = (char *)"/", .strip = true},
     };
     house.route_conf = (struct conf_route){.path = (char *)"/"};
     house.conf = (struct conf){
@@ -480,6 +484,16 @@ static void note_post(const struct h1_request *request, const uint8_t *message, 
     }
 }
 
+static void check_cookies(const struct h1_request *request, const uint8_t *message)
+{
+    for (uint32_t i = 0; i < request->lines.n_fields; i++) {
+        struct span rest = h1_field_value(&request->lines.fields[i], message);
+        struct cookie_pair pair;
+        while (request->lines.fields[i].id == H1_COOKIE && cookie_next(&rest, &pair))
+            assert(!span_equal(pair.name, SPAN("S")));
+    }
+}
+
 static void check_received(const struct far_end *upstream, bool *seen)
 {
     static const struct h1_limits limits = {16384, 16384, 128};
@@ -492,6 +506,7 @@ static void check_received(const struct far_end *upstream, bool *seen)
         if (status == H1_MORE)
             return;
         note_post(&request, rest.p, seen);
+        check_cookies(&request, rest.p);
         if (request.framing.has_upgrade)
             return; /* what follows may be a tunnel's */
         rest = (struct span){rest.p + request.head_n, rest.n - request.head_n};
