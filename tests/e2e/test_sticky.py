@@ -264,6 +264,42 @@ def test_a_new_session_belongs_to_the_endpoint_that_answered_in_the_end(quoit, o
         assert begin_session(balancer.port) == (expected, started[1].name)
 
 
+def test_sessions_stay_while_instances_come_and_go(quoit, consul, origins):
+    """Each begins again once, when its own instance is gone, and never otherwise."""
+    started = origins(4)
+    for origin in started[:3]:
+        consul.register("web", origin.name, origin.port)
+    balancer = quoit({
+        "pools": {"web": {"service": "web", "algorithm": "round_robin",
+                          "sticky": {"name": "SID", "secret": SECRET}}},
+        "consul": {"address": consul.url},
+    })
+    wait_until(lambda: balancer.usable("web") == 3)
+    sessions = {origin.name: begin_session_at(balancer.port, origin) for origin in started[:3]}
+
+    def stay(names):
+        for name in names:
+            answer = get(balancer.port, "/", Cookie=sessions[name])
+            assert (answer.origin, set_cookies(answer)) == (name, [])
+
+    consul.register("web", started[3].name, started[3].port)
+    wait_until(lambda: balancer.usable("web") == 4)
+    stay(sessions)
+    consul.deregister(started[0].name)
+    wait_until(lambda: balancer.usable("web") == 3)
+    stay([started[1].name, started[2].name])
+    moved = get(balancer.port, "/", Cookie=sessions[started[0].name])
+    assert moved.origin != started[0].name
+    sessions = {started[1].name: sessions[started[1].name], moved.origin: cookie_of(moved)}
+    stay(sessions)
+    consul.register("web", started[0].name, started[0].port)
+    wait_until(lambda: balancer.usable("web") == 4)
+    stay(sessions)
+    consul.maintain(True, started[1].name)
+    wait_until(lambda: balancer.usable("web") == 3)
+    assert get(balancer.port, "/", Cookie=sessions[started[1].name]).origin != started[1].name
+
+
 # --- the fields ---------------------------------------------------------------------------------
 
 
