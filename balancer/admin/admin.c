@@ -18,7 +18,7 @@
 
 #include "balancer/admin/pages.h"
 
-enum { MAX_CONNS = 64, HEAD_BYTES = 8192, MAX_FIELDS = 100 };
+enum { MAX_CONNS = 64, HEAD_BYTES = 32768, MAX_FIELDS = 100 };
 
 static const ev_tstamp patience_s = 30; /* for a request to arrive, for an answer to be taken */
 static const ev_tstamp linger_s = 2;    /* for the client to close */
@@ -98,10 +98,13 @@ static void answer_request(struct conn *conn)
     struct span path = {conn->head + request->path.at, request->path.n};
     /* Bodies are not read: what follows one cannot be either. */
     conn->is_last = !request->framing.keep_alive || request->framing.body != H1_BODY_NONE;
-    enum page_connection connection = conn->is_last ? PAGE_CLOSE : PAGE_KEEP_ALIVE;
-    int error = page_answer(&conn->admin->source, request->method, path.n > 0 ? path : SPAN("/"),
-                            connection, &conn->answer);
-    conn_answer(conn, error);
+    const struct page_request question = {
+        .method = request->method,
+        .path = path.n > 0 ? path : SPAN("/"),
+        .query = {conn->head + request->query.at, request->query.n},
+        .connection = conn->is_last ? PAGE_CLOSE : PAGE_KEEP_ALIVE,
+    };
+    conn_answer(conn, page_answer(&conn->admin->source, &question, &conn->answer));
 }
 
 /* Looks for a whole request in what has arrived. */
@@ -180,7 +183,7 @@ static void conn_write(struct conn *conn)
 
 static void conn_linger(struct conn *conn)
 {
-    uint8_t unread[HEAD_BYTES];
+    uint8_t unread[8192];
     ssize_t n = recv(conn->fd, unread, sizeof unread, 0);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
         conn_close(conn);

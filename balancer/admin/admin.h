@@ -2,10 +2,11 @@
  * The admin listener: a small HTTP/1.1 server on control's loop, for operators and scrapers.
  *
  * GET or HEAD of /metrics, /healthz (the process runs), /readyz (it serves: 200, or 503 with the
- * reason) and / (a list of these). Nothing here blocks or waits for a client: whole answers are
- * built in memory and written as the client takes them, one request of a connection a loop turn.
- * Bounded: at most 64 connections (the one that has been quiet longest gives way to a new one),
- * 8 KiB heads, 30 s for each request to arrive and for each answer to be taken.
+ * reason), / (a list of these), and the JSON API (api.h). Nothing here blocks or waits for a
+ * client: whole answers are built in memory and written as the client takes them, one request of a
+ * connection a loop turn. Bounded: at most 64 connections (the one that has been quiet longest
+ * gives way to a new one), 32 KiB heads, 30 s for each request to arrive and for each answer to be
+ * taken.
  */
 #ifndef QUOIT_BALANCER_ADMIN_ADMIN_H
 #define QUOIT_BALANCER_ADMIN_ADMIN_H
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 #include "balancer/admin/metrics.h"
+#include "balancer/explain/explain.h"
 #include "conf/conf.h"
 
 struct ev_loop;
@@ -25,6 +27,8 @@ struct admin_source {
     void (*metrics)(void *context, struct metrics_source *ret_source);
     /* Whether ready; *ret_why is a phrase ("draining", "pool images has no endpoint") when not. */
     bool (*ready)(void *context, const char **ret_why);
+    /* What the API tells of; NULL: there is no API. */
+    void (*explain)(void *context, struct explain_source *ret_source);
     double patience_s; /* instead of the 30 s above; 0: these */
 };
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "balancer/policy/policy.h"
+
 /* The page being written, from one snapshot of each pool. */
 struct page {
     const struct metrics_source *source;
@@ -296,6 +298,41 @@ static void put_pool_gauges(struct page *page)
     }
 }
 
+/* In hexadecimal digits. */
+static void print_digest(const struct ring *ring, char text[33])
+{
+    uint8_t digest[16];
+    ring_digest(ring, digest);
+    for (size_t i = 0; i < sizeof digest; i++)
+        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+}
+
+static void put_rings(struct page *page)
+{
+    put_head(page, "pool_ring_info", "gauge",
+             "The ring's algorithm, layout version and digest in labels; always 1");
+    for (size_t pool = 0; pool < page->source->n_pools; pool++) {
+        const struct snapshot *snapshot = page->snapshots[pool];
+        char digest[33];
+        if (snapshot->ring == NULL)
+            continue;
+        print_digest(snapshot->ring, digest);
+        put_name(page, "pool_ring_info", pool, NULL);
+        fprintf(page->out, ",version=\"%d\",", RING_VERSION);
+        put_label(page, "algorithm", policy_for(snapshot->conf->algorithm)->name);
+        put_labelled(page, "digest", digest, 1);
+    }
+    put_head(page, "endpoint_ring_share", "gauge",
+             "The share of the pool's keys that the endpoint is first for");
+    for (size_t pool = 0; pool < page->source->n_pools; pool++) {
+        const struct snapshot *snapshot = page->snapshots[pool];
+        for (uint32_t i = 0; snapshot->ring != NULL && i < snapshot->n; i++) {
+            put_name(page, "endpoint_ring_share", pool, snapshot->members[i].endpoint);
+            fprintf(page->out, "} %.9g\n", ring_share(snapshot->ring, i));
+        }
+    }
+}
+
 static bool is_discovered(const struct pool *pool)
 {
     return pool->conf->service.name != NULL;
@@ -459,6 +496,7 @@ static void put_page(struct page *page)
     put_pool_requests(page);
     put_pool_latency(page);
     put_pool_gauges(page);
+    put_rings(page);
     put_discovery(page);
     put_endpoints(page);
 }

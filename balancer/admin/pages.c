@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "balancer/admin/api.h"
+
 #define TYPE_TEXT "text/plain; charset=utf-8"
+#define TYPE_JSON "application/json"
 #define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
 
 /* A response before it is put into bytes; text is the body. */
@@ -61,7 +64,12 @@ static int make_index(const struct admin_source *source, struct page *ret_page)
                         "quoit " QUOIT_VERSION "\n\n"
                         "/metrics  counters, histograms and gauges, for Prometheus\n"
                         "/healthz  200 while the process runs\n"
-                        "/readyz   200 while it serves, else 503 and the reason",
+                        "/readyz   200 while it serves, else 503 and the reason\n"
+                        "\n"
+                        "JSON:\n"
+                        "/api/v1/pools[?pool=NAME]\n"
+                        "/api/v1/hot_keys[?pool=NAME]\n"
+                        "/api/v1/explain?request=HEAD[&client=ADDRESS][&pool=NAME][&key=KEY]",
                         "", ret_page);
 }
 
@@ -128,19 +136,36 @@ static int assemble(struct page *page, enum h1_method method, enum page_connecti
     return 0;
 }
 
-int page_answer(const struct admin_source *source, enum h1_method method, struct span path,
-                enum page_connection connection, struct page_response *ret_response)
+static int make_api(const struct admin_source *source, const struct page_request *request,
+                    struct page *ret_page)
+{
+    struct explain_source explained = {0};
+    struct api_answer answer;
+    source->explain(source->context, &explained);
+    int error = api_answer(&explained, request->path, request->query, &answer);
+    if (error == 0)
+        *ret_page = (struct page){answer.status, TYPE_JSON, answer.text, answer.n};
+    return error;
+}
+
+static int make_page(const struct admin_source *source, const struct page_request *request,
+                     struct page *ret_page)
+{
+    make_page_fn *make = find_page(request->path);
+    bool is_api = make == NULL && source->explain != NULL && api_has(request->path);
+    if (make == NULL && !is_api)
+        return page_of_text(404, "not found", "", ret_page);
+    if (request->method != H1_GET && request->method != H1_HEAD)
+        return page_of_text(405, "only GET and HEAD are allowed", "", ret_page);
+    return is_api ? make_api(source, request, ret_page) : make(source, ret_page);
+}
+
+int page_answer(const struct admin_source *source, const struct page_request *request,
+                struct page_response *ret_response)
 {
     struct page page;
-    make_page_fn *make = find_page(path);
-    int error;
-    if (make == NULL)
-        error = page_of_text(404, "not found", "", &page);
-    else if (method != H1_GET && method != H1_HEAD)
-        error = page_of_text(405, "only GET and HEAD are allowed", "", &page);
-    else
-        error = make(source, &page);
-    return error != 0 ? error : assemble(&page, method, connection, ret_response);
+    int error = make_page(source, request, &page);
+    return error != 0 ? error : assemble(&page, request->method, request->connection, ret_response);
 }
 
 int page_refuse(enum reason reason, struct page_response *ret_response)

@@ -15,9 +15,16 @@ struct page_response {
     size_t n;
 };
 
+/* What is asked for. */
+struct page_request {
+    enum h1_method method;
+    struct span path, query;
+    enum page_connection connection; /* what becomes of it after the answer */
+};
+
 /* Answers a request. Returns 0 or -ENOMEM. */
-int page_answer(const struct admin_source *source, enum h1_method method, struct span path,
-                enum page_connection connection, struct page_response *ret_response);
+int page_answer(const struct admin_source *source, const struct page_request *request,
+                struct page_response *ret_response);
 
 /* Answers what could not be read: the reason's status, Connection: close. */
 int page_refuse(enum reason reason, struct page_response *ret_response);

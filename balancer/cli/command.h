@@ -13,6 +13,7 @@ enum cli_exit {
     CLI_EXIT_OK = 0,
     CLI_EXIT_FAILED = 1, /* a wrong configuration, a port that is taken, … */
     CLI_EXIT_USAGE = 2,  /* wrong flags or arguments */
+    CLI_EXIT_OVER = 3,   /* a plan moves more than it may */
 };
 
 struct command {
@@ -30,6 +31,9 @@ const struct command *cli_command_find(const char *name);
 
 int cmd_serve(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
+int cmd_ring(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);

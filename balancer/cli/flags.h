@@ -16,16 +16,25 @@ struct cli_flag {
     int (*take)(void *context, const char *value);
 };
 
+/* A letter that stands for a flag: -X for --request. */
+struct cli_letter {
+    char letter;
+    const char *flag; /* its name; one of the flags */
+};
+
 struct cli_usage {
     const char *command;
     const char *synopsis;         /* what stands behind "quoit COMMAND" */
     const char *text;             /* paragraphs behind the synopsis */
     const struct cli_flag *flags; /* without --help, which every command has */
     size_t n_flags;               /* at most CLI_MAX_FLAGS */
-    int max_arguments;            /* that are no flags */
+    const struct cli_letter *letters;
+    size_t n_letters;  /* at most CLI_MAX_LETTERS */
+    int max_arguments; /* that are no flags */
 };
 
 #define CLI_MAX_FLAGS 24
+#define CLI_MAX_LETTERS 8
 
 /* cli_parse(): go on. */
 #define CLI_GO_ON (-1)

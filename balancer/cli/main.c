@@ -10,6 +10,9 @@
 const struct command cli_commands[] = {
     {"serve", "balance HTTP requests until told to stop", cmd_serve},
     {"check", "say what is wrong with a configuration file", cmd_check},
+    {"explain", "say which endpoint a request would go to, and why", cmd_explain},
+    {"ring", "show which part of the keys each endpoint owns", cmd_ring},
+    {"plan", "say what a change of endpoints would move", cmd_plan},
     {"demo", "show a balancer and three origins at work", cmd_demo},
     {"version", "print the version", cmd_version},
     {"help", "print help on a command, or every option", cmd_help},

@@ -264,6 +264,14 @@ static bool admin_ready(void *context, const char **ret_why)
     return false;
 }
 
+static void admin_explain(void *context, struct explain_source *ret_source)
+{
+    struct control *control = context;
+    *ret_source = (struct explain_source){.conf = control->conf,
+                                          .routes = control->routes,
+                                          .pools = pools_array(control->pools)};
+}
+
 /* ---- start and stop ---- */
 
 static uint32_t raise_descriptor_limit(void)
@@ -304,8 +312,10 @@ static int start_admin(struct control *control)
 {
     if (!control->conf->has_admin)
         return 0;
-    const struct admin_source source = {
-        .context = control, .metrics = admin_metrics, .ready = admin_ready};
+    const struct admin_source source = {.context = control,
+                                        .metrics = admin_metrics,
+                                        .ready = admin_ready,
+                                        .explain = admin_explain};
     int rc = admin_start(control->loop, &control->conf->admin, &source, &control->admin);
     if (rc != 0)
         log_event(LOG_ERROR, "admin_failed", LOG_ERRNO("error", -rc));

@@ -232,7 +232,7 @@ def test_readyz_says_no_while_draining(quoit, origins):
     (b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", b"405"),
     (b"HEAD /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"200"),
     (b"nonsense\r\n\r\n", b"400"),
-    (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", b"4"),
+    (b"GET /" + b"a" * 40000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", b"4"),
 ])
 def test_the_admin_listener_speaks_http(quoit, origins, data, status):
     balancer = quoit({"pools": {"web": static_pool(origins(1))}})

@@ -20,19 +20,30 @@ ARROWS = {
     "balancer/log": {"balancer/http", "conf"},
     "balancer/pool": {"balancer/http", "hashring", "conf"},
     "balancer/policy": {"balancer/pool", "balancer/http", "hashring", "conf"},
+    "balancer/explain": {
+        "balancer/policy", "balancer/pool", "balancer/http", "hashring", "conf",
+    },
     "balancer/proxy": {
-        "balancer/policy", "balancer/pool", "balancer/log", "balancer/http", "conf",
+        "balancer/explain", "balancer/policy", "balancer/pool", "balancer/log", "balancer/http",
+        "conf",
     },
-    "balancer/admin": {"balancer/pool", "balancer/log", "balancer/http", "conf"},
+    "balancer/admin": {
+        "balancer/explain", "balancer/policy", "balancer/pool", "balancer/log", "balancer/http",
+        "conf",
+    },
     "balancer/control": {
-        "balancer/admin", "balancer/proxy", "balancer/policy", "balancer/pool", "balancer/log",
-        "balancer/http", "health", "discovery", "hashring", "conf",
-    },
-    "balancer/cli": {"balancer/control", "balancer/log", "balancer/http", "conf"},
-    "balancer": {
-        "balancer/cli", "balancer/control", "balancer/admin", "balancer/proxy", "balancer/policy",
+        "balancer/admin", "balancer/explain", "balancer/proxy", "balancer/policy",
         "balancer/pool", "balancer/log", "balancer/http", "health", "discovery", "hashring",
         "conf",
+    },
+    "balancer/cli": {
+        "balancer/control", "balancer/admin", "balancer/explain", "balancer/log", "balancer/http",
+        "conf",
+    },
+    "balancer": {
+        "balancer/cli", "balancer/control", "balancer/admin", "balancer/explain",
+        "balancer/proxy", "balancer/policy", "balancer/pool", "balancer/log", "balancer/http",
+        "health", "discovery", "hashring", "conf",
     },
 }
 
