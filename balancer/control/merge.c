@@ -1,5 +1,6 @@
 #include "balancer/control/merge.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ static void admit(struct tracked_list *next, const struct wanted *wanted,
 static void meet(struct tracked_list *next, struct tracked *old, const struct wanted *wanted,
                  const struct merge_ops *ops, void *context)
 {
+    assert(old != NULL && wanted != NULL);
     if (!is_same_place(old, wanted)) {
         retire(old, ops, context);
         admit(next, wanted, ops, context);

@@ -152,8 +152,9 @@ static const char *state_word(struct world *world, int i)
 
 static void probe(struct world *world, int i, bool up)
 {
-    (void)pools_take_verdict(world->pools, member_of(world, i).endpoint->serial, up, "",
-                             world->now_us);
+    const struct endpoint *endpoint = member_of(world, i).endpoint;
+    assert_non_null(endpoint);
+    (void)pools_take_verdict(world->pools, endpoint->serial, up, "", world->now_us);
 }
 
 static bool has_next_step(const struct world *world)
