@@ -79,6 +79,7 @@ static void begin_endpoint(size_t i)
 
 static void build_house(void)
 {
+    static struct conf_cidr anybody; /* 0.0.0.0/0 */
     house.pool_conf = (struct conf_pool){
         .name = (char *)"web",
         .algorithm = CONF_ALGORITHM_HASH,
@@ -97,7 +98,12 @@ static void build_house(void)
                    .keepalive_timeout_ms = 2000,
                    .body_timeout_ms = 3000,
                    .send_timeout_ms = 4000,
-                   .max_body_bytes = 100000},
+                   .max_body_bytes = 100000,
+                   .trusted_proxies = &anybody,
+                   .n_trusted_proxies = 1},
+        .forwarded = {CONF_FORWARDED_BOTH, CONF_FORWARDED_APPEND},
+        .request_id = {CONF_REQUEST_ID_PASS, (char *)"X-Request-Id", true},
+        .traceparent = CONF_TRACEPARENT_START,
         .workers = 1,
         .buffer_bytes = 8192,
     };
@@ -287,7 +293,19 @@ static void put(int fd, const void *bytes, size_t n)
         (void)send(fd, bytes, n, MSG_NOSIGNAL);
 }
 
-static void connect_client(size_t who)
+/* How the last client begins, whose listener expects the PROXY protocol. */
+static void send_proxy_header(int fd, size_t which)
+{
+    static const char v2[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\2\1\xc0\0\2\2\x1f\x90\0\x50";
+    static const char *const lines[] = {"", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
+                                        "PROXY UNKNOWN\r\n"};
+    if (which < sizeof lines / sizeof *lines)
+        put(fd, lines[which], strlen(lines[which]));
+    else
+        put(fd, v2, sizeof v2 - 1);
+}
+
+static void connect_client(size_t who, size_t beginning)
 {
     end_far(&scene.clients[who]);
     int fds[2];
@@ -296,7 +314,11 @@ static void connect_client(size_t who)
     (void)setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     scene.clients[who] = fds[1];
     struct sockaddr_storage peer = {.ss_family = AF_INET};
-    client_accept(scene.worker, &(struct listener){.port = 80}, fds[0], &peer);
+    bool is_proxied = who == CLIENTS - 1;
+    if (is_proxied)
+        send_proxy_header(fds[1], beginning);
+    const struct listener listener = {.port = 80, .expects_proxy = is_proxied};
+    client_accept(scene.worker, &listener, fds[0], &peer);
 }
 
 static void send_request(int fd, uint8_t which)
@@ -376,7 +398,7 @@ static void step_client(unsigned what, size_t who, struct script *script)
     struct span bytes;
     switch (what) {
     case 0:
-        connect_client(who % CLIENTS);
+        connect_client(who % CLIENTS, who / CLIENTS);
         break;
     case 1:
         bytes = next_bytes(script);
