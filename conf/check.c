@@ -271,6 +271,8 @@ static void check_pool(struct checker *checker, struct conf_pool *pool,
     check_ramp(checker, pool, node);
     if (!conf_node_is_set(conf_node_get(node, "health_check")))
         pool->check.type = CONF_CHECK_NONE;
+    /* What listens elsewhere, for checks alone, is not what requests go to. */
+    pool->check.sends_proxy = pool->send_proxy != CONF_SEND_PROXY_OFF && pool->check.port == 0;
     if (!is_pool_name(pool->name))
         report_pool(checker, pool, node->key_place, "",
                     "found a name with other characters than letters, digits, _ . and -");

@@ -145,6 +145,7 @@ struct conf_check {
     uint16_t rise; /* consecutive successes until up */
     uint16_t fall; /* consecutive failures until down */
     enum conf_check_initial initial;
+    bool sends_proxy; /* an HTTP check begins with a PROXY protocol header, version 1 */
 };
 
 struct conf_pool_timeouts {

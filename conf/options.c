@@ -703,7 +703,8 @@ const struct conf_option conf_options[] = {
      .fallback = "off",
      .meaning = "Begins each connection to an endpoint with a PROXY protocol header that says who "
                 "the client is. Such a connection serves one request, for the next may be "
-                "another client's: each costs a new one."},
+                "another client's: each costs a new one. HTTP checks of the endpoint's own port "
+                "begin with a version 1 header of their own."},
 
     {.key = "pools.NAME.timeouts",
      .type = &conf_type_section,

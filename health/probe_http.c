@@ -214,6 +214,7 @@ static int set_request(struct probe *probe, const struct probe_target *target)
     SET(CURLOPT_NOBODY, strcmp(target->check->method, "HEAD") == 0 ? 1L : 0L);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_PROXY, ""); /* not the environment's either */
+    SET(CURLOPT_HAPROXYPROTOCOL, target->check->sends_proxy ? 1L : 0L);
     SET(CURLOPT_FRESH_CONNECT, 1L);
     SET(CURLOPT_FORBID_REUSE, 1L);
     return n_failed == 0 ? 0 : -ENOMEM;

@@ -351,8 +351,12 @@ backend origin
         quoit({"listeners": [{"address": f"127.0.0.1:{port}", "proxy_protocol": True}],
                "client": {"trusted_proxies": "127.0.0.1"},
                "pools": {"web": {"endpoints": [f"127.0.0.1:{back}"],
+                                 "health_check": {"path": "/health", "initial": "down",
+                                                  "interval": "50ms"},
                                  "send_proxy_protocol": version}}})
+        wait_until(lambda: origin.health_checks > 0)
+        wait_until(lambda: raw(port, V1 + CLOSE).startswith(b"HTTP/1.1 200 "))
         for header in (V1, V1_IPV6):
             assert raw(port, header + CLOSE).startswith(b"HTTP/1.1 200 ")
-    assert [got.header("x-seen") for got in origin.requests] == [
+    assert [got.header("x-seen") for got in origin.requests[-2:]] == [
         "192.0.2.7:56324->198.51.100.1:443", "2001:db8::7:56324->2001:db8::1:443"]

@@ -121,6 +121,20 @@ static void test_a_header_with_another_meaning_cannot_carry_a_request_id(void **
     }
 }
 
+static void test_checks_of_the_same_port_begin_like_requests(void **state)
+{
+    (void)state;
+    struct conf *conf =
+        load("listeners: ':80'\nroutes: [{ pool: a }]\npools:\n"
+             "  a: { service: a, send_proxy_protocol: v1, health_check: {} }\n"
+             "  b: { service: a, send_proxy_protocol: v2, health_check: { port: 81 } }\n"
+             "  c: { service: a, health_check: {} }\n");
+    assert_true(conf->pools[0].check.sends_proxy);
+    assert_false(conf->pools[1].check.sends_proxy);
+    assert_false(conf->pools[2].check.sends_proxy);
+    conf_free(conf);
+}
+
 static void test_a_proxy_protocol_without_trusted_proxies_is_a_mistake(void **state)
 {
     (void)state;
@@ -145,6 +159,7 @@ int main(void)
         cmocka_unit_test(test_both_families_are_the_one_and_the_other),
         cmocka_unit_test(test_a_request_id_may_be_turned_off_by_a_word_alone),
         cmocka_unit_test(test_a_header_with_another_meaning_cannot_carry_a_request_id),
+        cmocka_unit_test(test_checks_of_the_same_port_begin_like_requests),
         cmocka_unit_test(test_a_proxy_protocol_without_trusted_proxies_is_a_mistake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
