@@ -432,6 +432,16 @@ static void check_sizes(struct checker *checker)
                     conf->buffer_bytes, conf->client.max_head_bytes);
 }
 
+static void check_client(struct checker *checker)
+{
+    const struct conf_client *client = &checker->conf->client;
+    const struct conf_node *node = conf_node_get(checker->root, "client");
+    if (client->explain_token != NULL && client->explain_header == NULL)
+        conf_errors_add(checker->errors, place_of(checker, node, "explain_token"),
+                        "client.explain_token",
+                        "found it alone, expected explain_header to name the field for it");
+}
+
 static void check_consul(struct checker *checker)
 {
     const struct conf_consul *consul = &checker->conf->consul;
@@ -465,6 +475,7 @@ int conf_check(struct conf_owned *owned, const struct conf_node *root, struct co
     check_pools(&checker);
     check_routes(&checker);
     check_sizes(&checker);
+    check_client(&checker);
     check_consul(&checker);
     return checker.error;
 }

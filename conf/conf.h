@@ -247,6 +247,9 @@ struct conf_client {
 
     struct conf_cidr *trusted_proxies; /* what these peers say of their clients is believed */
     size_t n_trusted_proxies;          /* 0: nobody's */
+
+    char *explain_header; /* requests that carry this field are explained; NULL: none are */
+    char *explain_token;  /* what its value must be; NULL: anything */
 };
 
 /* Which fields tell endpoints who the client is; bits. */

@@ -243,6 +243,19 @@ const struct conf_option conf_options[] = {
                 "X-Forwarded-For is believed: the client is the last address in it that is not "
                 "one of theirs. Without it the client is always who has connected."},
 
+    {.key = "client.explain_header",
+     .type = &conf_type_field,
+     AT(conf, client.explain_header),
+     RANGE(1, 64),
+     .meaning = "A request that carries this field gets a response field of the same name that "
+                "says why it went to its endpoint: key, hash, slot, candidates and choice. "
+                "Endpoints do not see the field. It tells of the pool's insides, so set "
+                "`explain_token` unless all clients may know. Without it nothing is explained."},
+    {.key = "client.explain_token",
+     .type = &conf_type_secret,
+     AT(conf, client.explain_token),
+     .meaning = "What the value of `explain_header` must be; without it any value will do."},
+
     {.key = "forwarded_headers",
      .type = &conf_type_section,
      AT(conf, forwarded),

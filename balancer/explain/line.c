@@ -79,7 +79,7 @@ static void add_candidates(struct line *line, const struct pick *pick)
 }
 
 size_t explain_line(const struct pick *pick, struct span key, const struct endpoint *choice,
-                    char ret_line[EXPLAIN_LINE_SIZE])
+                    const char *way, char ret_line[EXPLAIN_LINE_SIZE])
 {
     struct line line = {.text = ret_line};
     add(&line, "pool=\"");
@@ -87,7 +87,7 @@ size_t explain_line(const struct pick *pick, struct span key, const struct endpo
     add(&line, "\"");
     add_key(&line, pick, key);
     add(&line, "; snapshot=%" PRIu64 "; way=%s; choice=", pick->snapshot->number,
-        pick_way_word(pick->trace->way));
+        way != NULL ? way : pick_way_word(pick->trace->way));
     if (choice == NULL) {
         add(&line, "none");
     } else {
@@ -95,6 +95,7 @@ size_t explain_line(const struct pick *pick, struct span key, const struct endpo
         add_bytes(&line, span_of(choice->address), NAME_BYTES);
         add(&line, "\"");
     }
-    add_candidates(&line, pick);
+    if (pick->trace->n > 0)
+        add_candidates(&line, pick);
     return line.n;
 }

@@ -20,9 +20,9 @@
  *
  * in one line of printable ASCII, everything else in it escaped (bytes.h) and long texts cut.
  * Behind an unusable candidate stands its state, behind one over its bound its requests in flight
- * and its limit. Returns the length.
+ * and its limit. way is the word for it, or NULL for the trace's. Returns the length.
  */
 size_t explain_line(const struct pick *pick, struct span key, const struct endpoint *choice,
-                    char ret_line[EXPLAIN_LINE_SIZE]);
+                    const char *way, char ret_line[EXPLAIN_LINE_SIZE]);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "balancer/proxy/client.h"
+#include "balancer/proxy/explained.h"
 #include "balancer/proxy/forward.h"
 #include "balancer/proxy/session.h"
 #include "balancer/proxy/upstream.h"
@@ -149,7 +150,7 @@ static struct endpoint *pick(struct request *r)
 {
     struct worker *worker = request_worker(r);
     r->view = worker_pool(worker, (size_t)(r->pool - worker->proxy->conf->pools));
-    struct pick_trace trace = {.max = 0};
+    struct pick_trace trace = explained_trace(r);
     struct pick choice = {.snapshot = r->view->snapshot,
                           .state = r->view->state,
                           .hash = r->hash,
@@ -160,8 +161,10 @@ static struct endpoint *pick(struct request *r)
                           .n_tried = r->n_tried,
                           .trace = &trace};
     struct endpoint *own = session_pick(r, &choice);
-    if (own != NULL)
+    if (own != NULL) {
+        explained_note(r, &choice, own, "session");
         return own;
+    }
     if (r->n_attempts == 0) {
         r->home = policy_home(&choice);
         count_key(r);
@@ -169,6 +172,7 @@ static struct endpoint *pick(struct request *r)
     choice.key_share = r->key_share;
     struct endpoint *endpoint = policy_pick(&choice);
     count_way(r, trace.way);
+    explained_note(r, &choice, endpoint, NULL);
     return endpoint;
 }
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "balancer/proxy/client.h"
+#include "balancer/proxy/explained.h"
 #include "balancer/proxy/head.h"
 #include "balancer/proxy/peer.h"
 #include "balancer/proxy/request.h"
@@ -184,6 +185,7 @@ bool forward_response(struct request *r)
     r->ending = client_may_stay(r) && (is_chunked || !is_open_ended) ? ENDING_KEEP : ENDING_CLOSE;
     drop_content_length(response);
     trail_mark_response(r, &response->lines, message);
+    explained_mark_response(r, &response->lines, message);
 
     struct head head;
     head_begin(&head, &r->client->conn);
@@ -192,6 +194,7 @@ bool forward_response(struct request *r)
     trail_add_to_response(&head, r);
     head_add(&head, response->minor == 1 ? SPAN("Via: 1.1 quoit\r\n") : SPAN("Via: 1.0 quoit\r\n"));
     session_add_set_cookie(&head, r);
+    explained_add(&head, r);
     if (is_chunked)
         head_add(&head, SPAN("Transfer-Encoding: chunked\r\n"));
     add_wanted_protocol(&head, response, message);
@@ -287,6 +290,7 @@ bool forward_reply(struct request *r)
     head_add_u64(&head, body_n);
     head_add(&head, SPAN("\r\n"));
     trail_add_to_response(&head, r);
+    explained_add(&head, r);
     if (status == 405 || r->reason == REASON_LAST_HOP)
         head_add(&head, SPAN("Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"));
     if (status == 503)

@@ -6,6 +6,7 @@
 #include "balancer/log/access_log.h"
 #include "balancer/proxy/attempt.h"
 #include "balancer/proxy/client.h"
+#include "balancer/proxy/explained.h"
 #include "balancer/proxy/keying.h"
 #include "balancer/proxy/session.h"
 #include "balancer/proxy/steps.h"
@@ -295,5 +296,6 @@ void request_free(struct request *r)
     if (r->head_copy != NULL)
         slab_put(&worker->buffers.small, r->head_copy);
     keying_end(r);
+    explained_end(r);
     worker_bury(worker, &worker->request_slab, r);
 }

@@ -26,6 +26,7 @@
 #include "balancer/proxy/trail.h"
 
 struct client;
+struct explained;
 struct keying;
 struct upstream;
 
@@ -77,6 +78,7 @@ struct request {
     struct span key;
     uint32_t key_at;       /* its offset in the head; beyond head_n: it lies elsewhere */
     struct keying *keying; /* memory of a key that is not simply bytes of the head; else NULL */
+    struct explained *explained; /* NULL: it does not ask */
     uint64_t hash;
     double key_share;                       /* of the pool's requests of late; 0: not hot */
     struct endpoint *tried[PICK_MAX_TRIED]; /* references */

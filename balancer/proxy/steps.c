@@ -4,6 +4,7 @@
 #include "balancer/http/route.h"
 #include "balancer/proxy/attempt.h"
 #include "balancer/proxy/client.h"
+#include "balancer/proxy/explained.h"
 #include "balancer/proxy/forward.h"
 #include "balancer/proxy/keying.h"
 #include "balancer/proxy/session.h"
@@ -54,6 +55,7 @@ static enum step head_done(struct request *r)
     buffer_consume(&conn->in, &conn->worker->buffers, r->head.head_n);
     r->replayable = true;
     r->body_at = conn->in.start;
+    explained_prepare(r);
     enum reason reason = forward_prepare(r);
     if (reason == REASON_OK)
         reason = find_route(r);
