@@ -24,23 +24,21 @@ static const char usage[] =
     "  --seeds N      placements that the results are means of      (3)\n"
     "  --seed N       the first one                                 (1)\n"
     "  --requests N   measured, after as many to warm up            (1000000)\n"
+    "  --rate N       of `fixed`, instead of its three\n"
     "  --zipf S       exponent of the objects' popularity           (1.0)\n"
     "  --endpoints N  caches                                        (20)\n"
     "  --capacity N   objects that a cache holds, of 200000         (2500)\n"
+    "  --cold-start   the warm-up does not begin at half the rate\n"
     "  --balancers N  that know nothing of each other               (1)\n"
     "  --workers N    of a balancer, each with its own hot keys     (1)\n";
 
 static const struct option options[] = {
-    {"seeds", required_argument, NULL, 'n'},
-    {"seed", required_argument, NULL, 's'},
-    {"requests", required_argument, NULL, 'r'},
-    {"zipf", required_argument, NULL, 'z'},
-    {"endpoints", required_argument, NULL, 'e'},
-    {"capacity", required_argument, NULL, 'c'},
-    {"balancers", required_argument, NULL, 'b'},
-    {"workers", required_argument, NULL, 'w'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
+    {"seeds", required_argument, NULL, 'n'},    {"seed", required_argument, NULL, 's'},
+    {"requests", required_argument, NULL, 'r'}, {"rate", required_argument, NULL, 'R'},
+    {"zipf", required_argument, NULL, 'z'},     {"endpoints", required_argument, NULL, 'e'},
+    {"capacity", required_argument, NULL, 'c'}, {"balancers", required_argument, NULL, 'b'},
+    {"workers", required_argument, NULL, 'w'},  {"cold-start", no_argument, NULL, 'C'},
+    {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
 };
 
 static _Noreturn void fail(const char *what, const char *value)
@@ -76,6 +74,8 @@ static void take_option(struct question *question, int option, const char *value
         plan->seed = number(value, 0, 255);
     else if (option == 'r')
         plan->warm_up = plan->measured = number(value, 1000, 1000000000);
+    else if (option == 'R')
+        plan->rate = number(value, 1, 1000000);
     else if (option == 'z')
         plan->zipf = exponent(value);
     else if (option == 'e')
@@ -86,6 +86,8 @@ static void take_option(struct question *question, int option, const char *value
         plan->balancers = number(value, 1, RUN_MAX_BALANCERS);
     else if (option == 'w')
         plan->workers = number(value, 1, BALANCER_MAX_WORKERS);
+    else if (option == 'C')
+        plan->cold_start = true;
     else
         exit(2);
 }

@@ -303,7 +303,7 @@ static bool is_lost(const struct world *world)
 static double gap_ms(struct world *world, uint64_t request)
 {
     double rate = world->plan->rate;
-    if (request < world->plan->warm_up / 3)
+    if (!world->plan->cold_start && request < world->plan->warm_up / 3)
         rate /= 2;
     return draw_exponential(&world->draws[ARRIVALS], 1e3 / rate);
 }

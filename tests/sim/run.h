@@ -3,7 +3,7 @@
  *
  * Arrivals are a Poisson process, objects come by Zipf's law. A balancer sees its own requests in
  * flight at once, and nothing of another balancer's. The caches fill during the warm-up, the first
- * third of which comes at half the rate.
+ * third of which comes at half the rate unless it is to be a cold start.
  */
 #ifndef QUOIT_TESTS_SIM_RUN_H
 #define QUOIT_TESTS_SIM_RUN_H
@@ -34,6 +34,7 @@ struct plan {
     uint32_t endpoints, capacity, balancers, workers;
     uint64_t warm_up, measured; /* requests */
     uint64_t seed;
+    bool cold_start; /* empty caches meet the full rate at once */
     struct event event;
 };
 

@@ -12,14 +12,14 @@
 
 /* What the command line says. */
 struct question {
-    struct plan plan; /* scheme and rate come from the table */
+    struct plan plan; /* the scheme, and mostly the rate, come from the table */
     uint32_t seeds;
     const struct scheme *const *schemes;
     size_t n_schemes;
 };
 
 /* Prints a table each. */
-void table_fixed(const struct question *question); /* 5000, 40 000 and 100 000 requests/s */
+void table_fixed(const struct question *question); /* at plan.rate; 0: 5000, 40 000 and 100 000/s */
 void table_rates(const struct question *question); /* the greatest rate that is sustained */
 void table_events(const struct question *question);
 
