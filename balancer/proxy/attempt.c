@@ -117,7 +117,8 @@ void attempt_finish(struct request *r)
     struct upstream *upstream = r->upstream;
     if (upstream == NULL)
         return;
-    bool reusable = is_reusable(r);
+    /* A pipe takes no byte too many: what comes behind the response has not shown itself yet. */
+    bool reusable = is_reusable(r) && (!r->down.was_piped || upstream_is_quiet(upstream));
     let_go_of_upstream(r);
     if (reusable)
         upstream_release(upstream);

@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "balancer/proxy/pipe.h"
 #include "balancer/proxy/worker.h"
 
 static void on_io(struct ev_loop *loop, struct ev_io *io, int revents)
@@ -48,6 +49,14 @@ void conn_init(struct conn *conn, struct worker *worker, int fd, const struct co
     ev_io_start(worker->loop, &conn->io);
 }
 
+void conn_drop_pipe(struct conn *conn)
+{
+    if (conn->pipe != NULL)
+        pipe_put(&conn->worker->pipes, conn->pipe);
+    conn->pipe = NULL;
+    conn->pipe_left = 0;
+}
+
 void conn_close(struct conn *conn)
 {
     if (!conn_is_open(conn))
@@ -57,6 +66,7 @@ void conn_close(struct conn *conn)
     conn->deadline_us = 0;
     (void)close(conn->fd);
     conn->fd = -1;
+    conn_drop_pipe(conn);
     conn->in.held = false;
     buffer_release(&conn->in, &conn->worker->buffers);
     buffer_release(&conn->out, &conn->worker->buffers);
@@ -79,8 +89,49 @@ static void stop_reading(struct conn *conn)
     watch(conn, ev_is_active(&conn->io) ? conn->io.events & EV_WRITE : 0);
 }
 
+/* What a read that brought nothing means: 0 or -1, as conn_read() returns it. */
+static ssize_t nothing_read(struct conn *conn, int error)
+{
+    if (error == EAGAIN || error == EINTR)
+        return 0;
+    conn->read_ended = error == 0;
+    conn->error = error;
+    return -1;
+}
+
+static ssize_t read_to_pipe(struct conn *conn)
+{
+    uint64_t wanted = conn->pipe_left < PIPE_BYTES ? conn->pipe_left : PIPE_BYTES;
+    ssize_t n = pipe_fill(conn->pipe, conn->fd, wanted);
+    int error = n < 0 ? errno : 0;
+    if (n > 0) {
+        conn->pipe_left -= (uint64_t)n;
+        conn->read_filled = (uint64_t)n == wanted;
+        return n;
+    }
+    if (conn->pipe->n == 0) {
+        pipe_put(&conn->worker->pipes, conn->pipe);
+        conn->pipe = NULL;
+    } else if (error == EAGAIN) {
+        stop_reading(conn); /* it may be full */
+    }
+    return nothing_read(conn, error);
+}
+
+void conn_pipe(struct conn *conn, uint64_t n)
+{
+    assert(buffer_used(&conn->in) == 0);
+    conn->pipe_left = n;
+}
+
 ssize_t conn_read(struct conn *conn)
 {
+    conn->read_filled = false;
+    if (conn->pipe_left > 0 && conn->pipe == NULL)
+        conn->pipe = pipe_get(&conn->worker->pipes);
+    if (conn->pipe_left > 0 && conn->pipe != NULL)
+        return read_to_pipe(conn);
+    conn->pipe_left = 0;
     uint32_t room = buffer_reserve(&conn->in, &conn->worker->buffers);
     if (room == 0) {
         stop_reading(conn);
@@ -89,16 +140,12 @@ ssize_t conn_read(struct conn *conn)
     ssize_t n = recv(conn->fd, conn->in.data + conn->in.end, room, 0);
     if (n > 0) {
         buffer_added(&conn->in, (uint32_t)n);
-        conn->in.wants_large = (uint32_t)n == room;
+        conn->read_filled = conn->in.wants_large = (uint32_t)n == room;
         return n;
     }
     int error = n < 0 ? errno : 0;
     buffer_consume(&conn->in, &conn->worker->buffers, 0);
-    if (error == EAGAIN || error == EINTR)
-        return 0;
-    conn->read_ended = error == 0;
-    conn->error = error;
-    return -1;
+    return nothing_read(conn, error);
 }
 
 ssize_t conn_write(struct conn *conn, const uint8_t *extra, size_t n)
@@ -131,6 +178,23 @@ ssize_t conn_write(struct conn *conn, const uint8_t *extra, size_t n)
     return (ssize_t)(went - from_staged);
 }
 
+bool conn_splice(struct conn *conn, struct conn *from)
+{
+    assert(!conn_has_output(conn));
+    ssize_t n = pipe_drain(from->pipe, conn->fd);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        conn->wants_write = false;
+        return false;
+    }
+    conn->written += n > 0 ? (uint64_t)n : 0;
+    conn->wants_write = from->pipe->n > 0;
+    if (from->pipe->n == 0) {
+        pipe_put(&from->worker->pipes, from->pipe);
+        from->pipe = NULL;
+    }
+    return true;
+}
+
 void conn_end_write(struct conn *conn)
 {
     assert(!conn_has_output(conn));
@@ -140,13 +204,20 @@ void conn_end_write(struct conn *conn)
     (void)shutdown(conn->fd, SHUT_WR);
 }
 
+static bool has_room(const struct conn *conn)
+{
+    if (conn->pipe_left > 0)
+        return conn->pipe == NULL || conn->pipe->n == 0;
+    return buffer_has_room(&conn->in);
+}
+
 void conn_update(struct conn *conn)
 {
     if (!conn_is_open(conn))
         return;
     /* Reading that is not wanted now stays on until it disturbs: see conn_read(). */
     bool is_reading = ev_is_active(&conn->io) && (conn->io.events & EV_READ) != 0;
-    bool read = !conn->read_ended && conn->error == 0 && (is_reading || buffer_has_room(&conn->in));
+    bool read = !conn->read_ended && conn->error == 0 && (is_reading || has_room(conn));
     watch(conn, (read ? EV_READ : 0) | (conn->wants_write ? EV_WRITE : 0));
 }
 

@@ -19,6 +19,7 @@
 
 struct worker;
 struct conn;
+struct pipe;
 
 struct conn_ops {
     /* There may be bytes to read (revents & EV_READ) or room to write (EV_WRITE). */
@@ -36,11 +37,14 @@ struct conn {
     uint64_t deadline_us; /* on the worker's clock; 0: none */
     enum reason deadline_reason;
     struct buffer in, out;
-    bool read_ended;  /* the peer has sent FIN */
-    bool write_ended; /* we have */
-    bool wants_write; /* the last write was cut short */
-    int error;        /* errno of a failed read; 0 */
-    uint64_t written; /* bytes, ever */
+    struct pipe *pipe;  /* holds payload that was read, on its way past the in buffer; or NULL */
+    uint64_t pipe_left; /* payload bytes still to be read into a pipe */
+    bool read_ended;    /* the peer has sent FIN */
+    bool write_ended;   /* we have */
+    bool wants_write;   /* the last write was cut short */
+    bool read_filled;   /* the last read took all it asked for: there may be more */
+    int error;          /* errno of a failed read; 0 */
+    uint64_t written;   /* bytes, ever */
 };
 
 /* Takes over fd (non-blocking) and begins to watch for reading. */
@@ -55,9 +59,9 @@ static inline bool conn_is_open(const struct conn *conn)
 }
 
 /*
- * Reads once into the in buffer. Returns the number of bytes; 0 when there was nothing to read or
- * no room (a full buffer switches interest off until conn_update()); -1 when the peer ended or the
- * connection failed: read_ended or error say which.
+ * Reads once into the in buffer, or while pipe_left lasts into a pipe. Returns the number of bytes;
+ * 0 when there was nothing to read or no room (a full buffer switches interest off until
+ * conn_update()); -1 when the peer ended or the connection failed: read_ended or error say which.
  */
 ssize_t conn_read(struct conn *conn);
 
@@ -66,6 +70,20 @@ ssize_t conn_read(struct conn *conn);
  * drops what went from the out buffer. Returns how many bytes of extra went, or -1 on failure.
  */
 ssize_t conn_write(struct conn *conn, const uint8_t *extra, size_t n);
+
+/*
+ * The next n bytes that come are payload and go into a pipe (nothing may be in the in buffer);
+ * where none is to be had conn_read() forgets about it. Whoever passes it on takes it from there:
+ * conn_splice().
+ */
+void conn_pipe(struct conn *conn, uint64_t n);
+
+/* Ends that, and drops what is in the pipe. */
+void conn_drop_pipe(struct conn *conn);
+
+/* Writes what is in from's pipe to conn, behind which nothing may be staged, and gives an empty
+ * pipe back. False on failure. */
+bool conn_splice(struct conn *conn, struct conn *from);
 
 /* Whether staged bytes wait. */
 static inline bool conn_has_output(const struct conn *conn)

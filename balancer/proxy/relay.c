@@ -1,11 +1,14 @@
 #include "balancer/proxy/relay.h"
 
 #include "balancer/proxy/head.h"
+#include "balancer/proxy/pipe.h"
 #include "balancer/proxy/worker.h"
 
 /* Runs up to this many bytes are cheaper to copy than to point at. */
 #define COPY_BYTES 4096
 #define CHUNK_FRAMING_BYTES 32
+/* What is left of a body must be this long to be worth a pipe. */
+#define PIPE_LEAST_BYTES 16384
 
 void relay_init(struct relay *relay, struct conn *from, struct conn *to,
                 const struct h1_framing *framing, enum reason bad)
@@ -158,14 +161,56 @@ static bool write_out(struct relay *relay)
     return true;
 }
 
+/* Accounts for what has come into the pipe. */
+static void count_piped(struct relay *relay)
+{
+    struct pipe *pipe = relay->from->pipe;
+    h1_body_take(&relay->body, pipe->fresh);
+    relay->bytes += pipe->fresh;
+    pipe->fresh = 0;
+    relay->was_piped = true;
+    if (relay->body.left == 0)
+        relay->ended = true;
+}
+
+/* Whether the pipe is empty now; RELAY_ENDED: it is. */
+static enum relay_result empty_pipe(struct relay *relay)
+{
+    struct conn *to = relay->to;
+    if (conn_has_output(to) && conn_write(to, NULL, 0) < 0)
+        return RELAY_OUTPUT_FAILED;
+    if (conn_has_output(to))
+        return RELAY_WAITS_FOR_ROOM;
+    if (!conn_splice(to, relay->from))
+        return RELAY_OUTPUT_FAILED;
+    return relay->from->pipe != NULL ? RELAY_WAITS_FOR_ROOM : RELAY_ENDED;
+}
+
+static void pipe_the_rest(struct relay *relay)
+{
+    struct conn *from = relay->from;
+    bool is_plain = relay->framing == RELAY_RAW && relay->body.kind == H1_BODY_LENGTH;
+    if (is_plain && relay->body.left >= PIPE_LEAST_BYTES && from->in.data == NULL)
+        conn_pipe(from, relay->body.left);
+}
+
 enum relay_result relay_run(struct relay *relay)
 {
+    if (relay->from->pipe != NULL) {
+        count_piped(relay);
+        enum relay_result result = empty_pipe(relay);
+        if (result != RELAY_ENDED)
+            return result;
+    }
     for (;;) {
         enum relay_result result = fill(relay);
         if (result == RELAY_INPUT_BAD || result == RELAY_INPUT_TOO_BIG)
             return result;
-        if (!conn_has_output(relay->to) && relay->left == 0)
+        if (!conn_has_output(relay->to) && relay->left == 0) {
+            if (result == RELAY_WAITS_FOR_INPUT)
+                pipe_the_rest(relay);
             return relay->ended ? RELAY_ENDED : result;
+        }
         if (!write_out(relay))
             return RELAY_OUTPUT_FAILED;
         if (relay->to->wants_write)

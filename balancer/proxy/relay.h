@@ -3,6 +3,9 @@
  * memory. Bytes go out straight from the buffer they came into; only short runs and framing are
  * copied to the out buffer, so that a message head and a small body leave in one system call.
  *
+ * The rest of a long body of known length goes through a pipe in the kernel (pipe.h), past the in
+ * buffer, once that is empty.
+ *
  * Back-pressure is nothing but this: what is not written stays in the in buffer, and a full in
  * buffer is not read into.
  */
@@ -32,6 +35,7 @@ struct relay {
     enum relay_framing framing; /* how it is written to `to` */
     bool ended;                 /* the end of the body is staged */
     bool closes_chunk;          /* CRLF is due when `left` is written */
+    bool was_piped;             /* payload went through the kernel */
     uint32_t left;              /* payload bytes at the front of from->in, announced, not written */
     uint64_t bytes;             /* of payload so far */
     uint64_t limit_bytes;       /* 0: none */

@@ -230,6 +230,7 @@ static void finish(struct request *r)
         write_log(r);
     }
     attempt_finish(r);
+    conn_drop_pipe(&r->client->conn);
     buffer_unhold(&r->client->conn.in, &request_worker(r)->buffers);
 }
 

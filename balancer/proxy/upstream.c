@@ -26,7 +26,7 @@ static void read_and_run(struct upstream *upstream)
         ssize_t n = conn_read(conn);
         if (n > 0)
             counter_add(&local_of(upstream)->stats.bytes_in, (uint64_t)n);
-        bool was_full = n > 0 && buffer_room(&conn->in) == 0;
+        bool was_full = conn->read_filled;
         client_run(upstream->request->client);
         if (!was_full)
             return;
@@ -71,8 +71,7 @@ static void leave_list(struct upstream *upstream)
         local_of(upstream)->n_idle--;
 }
 
-/* Bytes or an end that wait on a pooled connection make it unfit. */
-static bool is_quiet(const struct upstream *upstream)
+bool upstream_is_quiet(const struct upstream *upstream)
 {
     char byte;
     ssize_t n = recv(upstream->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -85,7 +84,7 @@ struct upstream *upstream_reuse(struct worker *worker, struct endpoint *endpoint
     struct endpoint_local *local = &endpoint->locals[worker->index];
     struct upstream *upstream;
     while ((upstream = LIST_FIRST(&local->idle)) != NULL) {
-        if (check == UPSTREAM_CHECKED && !is_quiet(upstream)) {
+        if (check == UPSTREAM_CHECKED && !upstream_is_quiet(upstream)) {
             upstream_close(upstream);
             continue;
         }

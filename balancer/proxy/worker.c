@@ -264,6 +264,7 @@ static void dispose(struct worker *worker)
     slab_fini(&worker->request_slab);
     slab_fini(&worker->key_slab);
     buffer_pool_fini(&worker->buffers);
+    pipe_pool_fini(&worker->pipes);
     if (worker->loop != NULL)
         ev_loop_destroy(worker->loop);
     free(worker->dead);
@@ -280,6 +281,7 @@ static int prepare(struct worker *worker)
     slab_init(&worker->request_slab, sizeof(struct request), 1024);
     slab_init(&worker->key_slab, keying_size(), 1024);
     buffer_pool_init(&worker->buffers, conf->buffer_bytes);
+    pipe_pool_init(&worker->pipes, conf->workers);
     LIST_INIT(&worker->clients);
     worker->random = clock_now_us() ^ ((uint64_t)worker->index << 48) ^ (uint64_t)getpid() << 24;
     worker->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);

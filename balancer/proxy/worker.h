@@ -22,6 +22,7 @@
 #include "balancer/policy/policy.h"
 #include "balancer/pool/pool.h"
 #include "balancer/proxy/buffer.h"
+#include "balancer/proxy/pipe.h"
 #include "conf/conf.h"
 
 /* While draining, an idle client gets this long to send one more request, whose answer says
@@ -74,6 +75,7 @@ struct worker {
     struct client_list clients;
 
     struct buffer_pool buffers;
+    struct pipe_pool pipes;
     struct slab client_slab, upstream_slab, request_slab, key_slab;
     struct corpse *dead; /* closed in this turn; freed at its end */
     uint32_t n_dead, max_dead;

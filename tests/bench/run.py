@@ -163,6 +163,8 @@ class Proxy:
 
 
 def proxy_command(name, folder, port, origin, quoit):
+    if name in ("floor", "splice"):
+        return [quoit.parent / "tests/bench/bench_floor", port, origin, name]
     if name == "quoit":
         return [quoit, "serve", "--listen", f"127.0.0.1:{port}", "--backend",
                 f"127.0.0.1:{origin}", "--workers", "1"]

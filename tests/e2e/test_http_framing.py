@@ -206,15 +206,19 @@ def test_pipelined_requests_with_bodies_are_kept_apart_and_in_order(scripted):
 
 
 def test_a_client_that_ends_its_half_behind_its_requests_gets_every_answer(scripted):
+    ended = threading.Event()
+
     def script(connection):
         while True:
             head = connection.read_head()
+            assert ended.wait(10)
             connection.send(reply(head.split(b" ")[1]))
 
     port, origin = scripted(script)
     with RawClient(port) as client:
         client.send(b"".join(request(b"GET /%d HTTP/1.1" % i) for i in range(5)))
         client.half_close()
+        ended.set()
         answer = client.read_to_end()
     heads = [part for part in answer.split(b"\r\n\r\n") if b"HTTP/1.1" in part]
     assert [head[:2] for head in answer.split(b"\r\n\r\n")[1:]] == [b"/%d" % i for i in range(5)]

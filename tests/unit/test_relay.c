@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -70,6 +71,8 @@ static int teardown(void **state)
     (void)close(f->from_far);
     (void)close(f->to_far);
     buffer_pool_fini(&f->worker.buffers);
+    pipe_pool_fini(&f->worker.pipes);
+    assert_int_equal(f->worker.pipes.n_open, 0);
     ev_loop_destroy(f->worker.loop);
     free(f);
     return 0;
@@ -233,6 +236,139 @@ static void test_staged_bytes_leave_before_the_body(void **state)
     assert_got(f, "head\r\n\r\n12345");
 }
 
+/* ---- through the kernel ---- */
+
+enum { LONG = 300000 };
+
+static uint8_t pattern(size_t i)
+{
+    return (uint8_t)(i * 11 + i / 241);
+}
+
+/* Sends bytes [at, at + n) of a long body, and lets the relay move them. */
+static enum relay_result send_part(struct fixture *f, size_t at, size_t n)
+{
+    static uint8_t bytes[LONG];
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = pattern(at + i);
+    send_in(f, bytes, n);
+    return relay_run(&f->relay);
+}
+
+static void begin_piped(struct fixture *f)
+{
+    pipe_pool_init(&f->worker.pipes, 1);
+    assert_true(f->worker.pipes.max > 0);
+    begin(f, H1_BODY_LENGTH, LONG, RELAY_RAW);
+    assert_int_equal(send_part(f, 0, 1000), RELAY_WAITS_FOR_INPUT);
+    assert_int_equal(f->from.pipe_left, LONG - 1000);
+}
+
+static void assert_got_long(struct fixture *f, size_t n)
+{
+    receive(f);
+    assert_int_equal(f->n_got, n);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(f->got[i], pattern(i));
+}
+
+static void test_the_rest_of_a_long_body_goes_through_a_pipe(void **state)
+{
+    struct fixture *f = *state;
+    begin_piped(f);
+    enum relay_result result = RELAY_WAITS_FOR_INPUT;
+    for (size_t at = 1000; at < LONG; at += 13000) {
+        result = send_part(f, at, LONG - at < 13000 ? LONG - at : 13000);
+        assert_null(f->from.in.data);
+        receive(f);
+    }
+    assert_int_equal(result, RELAY_ENDED);
+    assert_int_equal(f->relay.bytes, LONG);
+    assert_null(f->from.pipe);
+    assert_int_equal(f->to.written, LONG);
+    assert_got_long(f, LONG);
+}
+
+static void test_a_pipe_takes_nothing_of_the_next_message(void **state)
+{
+    struct fixture *f = *state;
+    begin_piped(f);
+    for (size_t at = 1000; at < LONG - 20000; at += 10000) {
+        assert_int_equal(send_part(f, at, 10000), RELAY_WAITS_FOR_INPUT);
+        receive(f);
+    }
+    assert_int_equal(f->from.pipe_left, 29000 - 10000);
+    uint8_t last[19000 + 4];
+    for (size_t i = 0; i < 19000; i++)
+        last[i] = pattern(LONG - 19000 + i);
+    memcpy(last + 19000, "next", 4);
+    send_in(f, last, sizeof last);
+    assert_int_equal(relay_run(&f->relay), RELAY_ENDED);
+    assert_got_long(f, LONG);
+    assert_int_equal(conn_read(&f->from), 4);
+    assert_memory_equal(buffer_bytes(&f->from.in), "next", 4);
+}
+
+static void test_a_full_pipe_is_not_read_into(void **state)
+{
+    struct fixture *f = *state;
+    pipe_pool_init(&f->worker.pipes, 1);
+    relay_megabyte(f, H1_BODY_LENGTH, RELAY_RAW);
+    assert_true(f->relay.was_piped);
+}
+
+static void test_a_piped_body_that_ends_early_is_bad(void **state)
+{
+    struct fixture *f = *state;
+    begin_piped(f);
+    assert_int_equal(send_part(f, 1000, 5000), RELAY_WAITS_FOR_INPUT);
+    assert_int_equal(shutdown(f->from_far, SHUT_WR), 0);
+    assert_int_equal(conn_read(&f->from), -1);
+    assert_true(f->from.read_ended);
+    assert_int_equal(relay_run(&f->relay), RELAY_INPUT_BAD);
+    assert_got_long(f, 6000);
+}
+
+static void test_the_receiver_of_a_piped_body_that_is_gone_is_told(void **state)
+{
+    struct fixture *f = *state;
+    assert_ptr_not_equal(signal(SIGPIPE, SIG_IGN), SIG_ERR);
+    begin_piped(f);
+    assert_int_equal(shutdown(f->to_far, SHUT_RDWR), 0);
+    assert_int_equal(send_part(f, 1000, 5000), RELAY_OUTPUT_FAILED);
+}
+
+static void test_without_a_pipe_bytes_are_copied(void **state)
+{
+    struct fixture *f = *state;
+    begin_piped(f);
+    f->worker.pipes.max = 0;
+    assert_int_equal(send_part(f, 1000, 5000), RELAY_WAITS_FOR_INPUT);
+    assert_false(f->relay.was_piped);
+    assert_got_long(f, 6000);
+}
+
+static void test_a_short_rest_is_not_worth_a_pipe(void **state)
+{
+    struct fixture *f = *state;
+    pipe_pool_init(&f->worker.pipes, 1);
+    begin(f, H1_BODY_LENGTH, 10000, RELAY_RAW);
+    assert_int_equal(send_part(f, 0, 1000), RELAY_WAITS_FOR_INPUT);
+    assert_int_equal(f->from.pipe_left, 0);
+}
+
+static void test_what_is_left_in_a_pipe_goes_with_its_connection(void **state)
+{
+    struct fixture *f = *state;
+    begin_piped(f);
+    uint8_t bytes[5000] = {0};
+    send_in(f, bytes, sizeof bytes);
+    assert_non_null(f->from.pipe);
+    conn_close(&f->from);
+    assert_null(f->from.pipe);
+    assert_int_equal(f->worker.pipes.n_free, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +383,14 @@ int main(void)
         TEST(test_a_receiver_that_is_gone_is_told),
         TEST(test_back_pressure_bounds_the_memory_and_loses_nothing),
         TEST(test_staged_bytes_leave_before_the_body),
+        TEST(test_the_rest_of_a_long_body_goes_through_a_pipe),
+        TEST(test_a_pipe_takes_nothing_of_the_next_message),
+        TEST(test_a_full_pipe_is_not_read_into),
+        TEST(test_a_piped_body_that_ends_early_is_bad),
+        TEST(test_the_receiver_of_a_piped_body_that_is_gone_is_told),
+        TEST(test_without_a_pipe_bytes_are_copied),
+        TEST(test_a_short_rest_is_not_worth_a_pipe),
+        TEST(test_what_is_left_in_a_pipe_goes_with_its_connection),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
