@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "balancer.h"
+#include "balancer/control/ramp.h"
 #include "cache.h"
 #include "draw.h"
 #include "hashring/ring.h"
@@ -57,6 +58,7 @@ struct world {
     struct draws draws[N_MATTERS];
     double now_ms, start_ms; /* start: when the warm-up ended; 0 before */
     double next_step_ms;     /* of the event */
+    struct ramp ramp;        /* of the endpoints that join */
     bool has_crashed;
 };
 
@@ -192,15 +194,26 @@ static void serve_one(struct world *world)
 
 /* --- the event ----------------------------------------------------------------------------- */
 
+/* A step of the newcomers' ramp, as control takes them. */
 static void step_join(struct world *world)
 {
     const struct event *event = &world->plan->event;
-    double gone_s = since_start_s(world) - event->at_s + RUN_RAMP_STEP_S;
-    double part = gone_s < event->ramp_s ? gone_s / event->ramp_s : 1;
+    uint64_t now_us = (uint64_t)(world->now_ms * 1e3);
+    struct ramp *ramp = &world->ramp;
+    double part = 1;
+    if (event->ramp_s > 0 && !ramp_is_running(ramp))
+        *ramp = (struct ramp){.from = ramp_first_weight(1),
+                              .to = 1,
+                              .begin_us = now_us,
+                              .length_us = (uint64_t)(event->ramp_s * 1e6)};
+    if (event->ramp_s > 0)
+        part = ramp_weight(ramp, now_us);
     uint32_t old_n = world->plan->endpoints;
     for (uint32_t i = 0; i < world->plan->balancers; i++)
         balancer_resize(&world->balancers[i], old_n + event->join, old_n, part);
-    world->next_step_ms = part < 1 ? world->next_step_ms + RUN_RAMP_STEP_S * 1e3 : INFINITY;
+    bool is_over = event->ramp_s <= 0 || ramp_is_over(ramp, now_us);
+    world->next_step_ms =
+        is_over ? INFINITY : world->now_ms + (double)ramp_step_us(ramp->length_us) / 1e3;
 }
 
 static void step_event(struct world *world)

@@ -16,7 +16,6 @@
 enum { RUN_OBJECTS = 200000, RUN_MAX_WINDOWS = 200, RUN_MAX_BALANCERS = 8 };
 
 #define RUN_WINDOW_S 0.5
-#define RUN_RAMP_STEP_S 0.25
 #define RUN_LIMIT_MS 25 /* of the 99th percentile, for a rate that is sustained */
 
 /* What happens at_s seconds after the warm-up. */
