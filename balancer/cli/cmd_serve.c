@@ -172,7 +172,7 @@ static const struct cli_flag flags[] = {
     {"consul", "URL", "the Consul agent; repeatable (http://127.0.0.1:8500)", take_consul},
     {"algorithm", "NAME", "hash, ring, round_robin, least_requests, random_two, … (hash)",
      take_algorithm},
-    {"hash-key", "KEY", "path, uri, query:NAME, header:NAME, cookie:NAME, client (path)",
+    {"hash-key", "KEY", "path, uri, query:NAME, header:NAME, client, {host}{path}, … (path)",
      take_hash_key},
     {"health-check", "PATH", "ask each endpoint for this path every 2 seconds", take_health_check},
     {"admin", "ADDRESS", "serve /metrics, /healthz and /readyz here", take_admin},
