@@ -15,6 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What `auto` makes of a number or a size; whoever uses it knows what it comes to. */
+#define CONF_AUTO_NUMBER UINT32_MAX
+#define CONF_AUTO_SIZE UINT64_MAX
+
 enum conf_algorithm {
     CONF_ALGORITHM_HASH,           /* consistent hashing, slot table */
     CONF_ALGORITHM_RING,           /* consistent hashing, virtual nodes */
@@ -224,6 +228,7 @@ struct conf_listener {
     uint16_t port;
     uint32_t backlog;
     bool proxy_protocol; /* every connection begins with a header of it, from a trusted proxy */
+    uint32_t max_connections; /* all workers together; 0: no limit of its own */
 };
 
 /* A range of addresses: those whose first bits are address's. */
@@ -244,6 +249,10 @@ struct conf_client {
     uint32_t max_fields;           /* header fields; else 431; at most 256 */
     uint64_t max_body_bytes;       /* else 413; 0: no limit */
     uint32_t max_connections;      /* all workers together; 0: what descriptors allow */
+    uint32_t max_connections_per_address; /* 0: no limit; CONF_AUTO_NUMBER: half of all */
+    uint32_t max_requests;                /* on one connection; 0: no limit */
+    uint64_t min_body_rate; /* bytes a second over body_timeout_ms; 0: any progress will do */
+    uint64_t min_send_rate; /* the same over send_timeout_ms, of the response */
 
     struct conf_cidr *trusted_proxies; /* what these peers say of their clients is believed */
     size_t n_trusted_proxies;          /* 0: nobody's */

@@ -67,6 +67,7 @@ extern const struct conf_type conf_type_identity; /* identity.c */
 extern const struct conf_type conf_type_section, conf_type_list, conf_type_map;
 extern const struct conf_type conf_type_number, conf_type_power, conf_type_prime, conf_type_decimal;
 extern const struct conf_type conf_type_size, conf_type_duration, conf_type_bool, conf_type_word;
+extern const struct conf_type conf_type_auto_number, conf_type_auto_size;
 extern const struct conf_type conf_type_workers, conf_type_text, conf_type_secret;
 extern const struct conf_type conf_type_field, conf_type_method, conf_type_path,
     conf_type_route_host;

@@ -154,6 +154,13 @@ const struct conf_option conf_options[] = {
      .meaning = "Whether every connection begins with a header of the PROXY protocol, version 1 or "
                 "2, which says who the client is. It is taken from `client.trusted_proxies` only; "
                 "connections from other addresses, and those that begin otherwise, are closed."},
+    {.key = "listeners.N.max_connections",
+     .type = &conf_type_number,
+     AT(conf_listener, max_connections),
+     RANGE(0, 16 * MIB),
+     .fallback = "0",
+     .meaning = "Client connections of this listener in all workers together; more are closed at "
+                "once. 0 is no limit but `client.max_connections`."},
 
     {.key = "admin",
      .type = &conf_type_section,
@@ -197,12 +204,31 @@ const struct conf_option conf_options[] = {
      RANGE(1, 24 * HOUR),
      .fallback = "30s",
      .meaning = "How long a request body may stand still. Ends in 408."},
+    {.key = "client.min_body_rate",
+     .type = &conf_type_size,
+     AT(conf, client.min_body_rate),
+     RANGE(0, 1024 * MIB),
+     .fallback = "256b",
+     .meaning = "Bytes a second of a request body that a client must send on average over "
+                "`client.body_timeout`, else 408. Only time in which quoit waits for the client "
+                "counts, not that in which the endpoint takes no more. 0 turns it off: for "
+                "request bodies that are streams of rare events."},
     {.key = "client.send_timeout",
      .type = &conf_type_duration,
      AT(conf, client.send_timeout_ms),
      RANGE(1, 24 * HOUR),
      .fallback = "30s",
-     .meaning = "How long a client may take no byte of its response before it is cut off."},
+     .meaning = "How long a client may take no byte of its response, while there are some for "
+                "it, before it is cut off."},
+    {.key = "client.min_send_rate",
+     .type = &conf_type_size,
+     AT(conf, client.min_send_rate),
+     RANGE(0, 1024 * MIB),
+     .fallback = "256b",
+     .meaning = "Bytes a second of a response that a client must take on average over "
+                "`client.send_timeout`, else it is cut off. Only time in which quoit waits for "
+                "the client counts, not that in which the endpoint sends nothing. 0 turns it "
+                "off."},
     {.key = "client.max_head_size",
      .type = &conf_type_size,
      AT(conf, client.max_head_bytes),
@@ -233,8 +259,24 @@ const struct conf_option conf_options[] = {
      AT(conf, client.max_connections),
      RANGE(0, 16 * MIB),
      .fallback = "0",
-     .meaning = "Client connections of all workers together; more are closed at once. 0 takes as "
-                "many as the descriptors of the process allow."},
+     .meaning = "Client connections of all workers together; more are closed at once. 0 takes half "
+                "of the descriptors that the process may open: as many are left for endpoints."},
+    {.key = "client.max_connections_per_address",
+     .type = &conf_type_auto_number,
+     AT(conf, client.max_connections_per_address),
+     RANGE(0, 16 * MIB),
+     .fallback = "auto",
+     .meaning = "Client connections from one IPv4 address, or one IPv6 network of 64 bits, in all "
+                "workers together; more are closed at once. `client.trusted_proxies` may have any "
+                "number. `auto` is half of all connections, so that no address can take them "
+                "all, 0 is no limit."},
+    {.key = "client.max_requests",
+     .type = &conf_type_number,
+     AT(conf, client.max_requests),
+     RANGE(0, UINT32_MAX),
+     .fallback = "10000",
+     .meaning = "Requests on one connection; the last one's response says `Connection: close`. 0 "
+                "is no limit."},
 
     {.key = "client.trusted_proxies",
      .type = &conf_type_cidrs,

@@ -177,6 +177,44 @@ static void describe_size(const struct conf_option *option, FILE *out)
 
 const struct conf_type conf_type_size = {CONF_SHAPE_VALUE, parse_size, describe_size};
 
+/* `auto` is all ones (conf.h), which no range reaches. */
+static bool store_auto(const struct conf_option *option, const char *text, void *field)
+{
+    if (strcmp(text, "auto") != 0)
+        return false;
+    store(option, field, UINT64_MAX);
+    return true;
+}
+
+static int parse_auto_number(const struct conf_option *option, const char *text, void *field,
+                             struct conf_arena *arena)
+{
+    return store_auto(option, text, field) ? 0 : parse_number(option, text, field, arena);
+}
+
+static int parse_auto_size(const struct conf_option *option, const char *text, void *field,
+                           struct conf_arena *arena)
+{
+    return store_auto(option, text, field) ? 0 : parse_size(option, text, field, arena);
+}
+
+static void describe_auto_number(const struct conf_option *option, FILE *out)
+{
+    fputs("`auto` or ", out);
+    describe_number(option, out);
+}
+
+static void describe_auto_size(const struct conf_option *option, FILE *out)
+{
+    fputs("`auto` or ", out);
+    describe_size(option, out);
+}
+
+const struct conf_type conf_type_auto_number = {CONF_SHAPE_VALUE, parse_auto_number,
+                                                describe_auto_number};
+const struct conf_type conf_type_auto_size = {CONF_SHAPE_VALUE, parse_auto_size,
+                                              describe_auto_size};
+
 static int parse_duration(const struct conf_option *option, const char *text, void *field,
                           struct conf_arena *arena)
 {

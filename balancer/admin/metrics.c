@@ -148,16 +148,29 @@ static void put_process(struct page *page)
                accepted > closed ? accepted - closed : 0);
 }
 
+static void put_reason(struct page *page, const char *name, unsigned reason, size_t offset)
+{
+    fprintf(page->out, "quoit_%s{", name);
+    put_label(page, "reason", reason_word((enum reason)reason));
+    put_value(page, sum_workers(page->source, offset + reason * sizeof(counter)));
+}
+
+static void put_refused(struct page *page)
+{
+    static const enum reason reasons[] = {REASON_TOO_MANY_CONNECTIONS, REASON_LISTENER_FULL,
+                                          REASON_ADDRESS_FULL, REASON_NO_DESCRIPTORS};
+    static const char name[] = "client_connections_refused_total";
+    put_head(page, name, "counter", "Client connections closed at once, by reason");
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        put_reason(page, name, reasons[i], offsetof(struct worker_stats, refused));
+}
+
 static void put_unrouted(struct page *page)
 {
-    put_head(page, "unrouted_requests_total", "counter",
-             "Requests that ended before they had a pool, by reason");
-    for (unsigned i = 0; i < REASON_COUNT; i++) {
-        fputs("quoit_unrouted_requests_total{", page->out);
-        put_label(page, "reason", reason_word((enum reason)i));
-        put_value(page, sum_workers(page->source,
-                                    offsetof(struct worker_stats, unrouted) + i * sizeof(counter)));
-    }
+    static const char name[] = "unrouted_requests_total";
+    put_head(page, name, "counter", "Requests that ended before they had a pool, by reason");
+    for (unsigned i = 0; i < REASON_COUNT; i++)
+        put_reason(page, name, i, offsetof(struct worker_stats, unrouted));
 }
 
 static void put_pool_counters(struct page *page)
@@ -491,6 +504,7 @@ static void put_endpoints(struct page *page)
 static void put_page(struct page *page)
 {
     put_process(page);
+    put_refused(page);
     put_unrouted(page);
     put_pool_counters(page);
     put_pool_requests(page);

@@ -334,10 +334,21 @@ static int start_access_log(struct control *control)
     return rc;
 }
 
-static void prepare_proxy(struct control *control)
+/* Unless told otherwise clients take half of the descriptors: a request needs two. */
+static uint32_t max_clients(const struct conf *conf)
+{
+    uint32_t usable = raise_descriptor_limit(), wanted = conf->client.max_connections;
+    if (wanted == 0)
+        return usable / 2;
+    if (wanted > usable)
+        log_event(LOG_WARN, "max_connections_lowered", LOG_U64("wanted", wanted),
+                  LOG_U64("max_connections", usable));
+    return wanted < usable ? wanted : usable;
+}
+
+static int prepare_proxy(struct control *control)
 {
     const struct conf *conf = control->conf;
-    uint32_t by_descriptors = raise_descriptor_limit(), by_conf = conf->client.max_connections;
     control->proxy = (struct proxy){
         .conf = conf,
         .routes = control->routes,
@@ -346,8 +357,8 @@ static void prepare_proxy(struct control *control)
                       .fields = conf->client.max_fields},
         .pools = pools_array(control->pools),
         .access_log = control->access_log,
-        .max_clients = by_conf != 0 && by_conf < by_descriptors ? by_conf : by_descriptors,
     };
+    return admission_init(&control->proxy.admission, conf, max_clients(conf));
 }
 
 static int start_sources(struct control *control)
@@ -389,8 +400,8 @@ static int start(struct control *control)
         rc = start_sources(control);
     if (rc != 0)
         return rc;
-    prepare_proxy(control);
-    return start_admin(control);
+    rc = prepare_proxy(control);
+    return rc == 0 ? start_admin(control) : rc;
 }
 
 static void watch_loop(struct control *control)
@@ -455,6 +466,7 @@ static void finish(struct control *control)
         if (control->fds[i] >= 0)
             (void)close(control->fds[i]);
     pools_free(control->pools);
+    admission_fini(&control->proxy.admission);
     access_log_stop(control->access_log);
     route_table_free(control->routes);
     inbox_fini(&control->inbox);

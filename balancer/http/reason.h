@@ -37,6 +37,9 @@ enum fault { FAULT_OTHER, FAULT_ENDPOINT };
     X(CLIENT_SLOW, 0, RETRY_NEVER, FAULT_OTHER, "client_slow")                                     \
     X(PROXY_REFUSED, 0, RETRY_NEVER, FAULT_OTHER, "proxy_refused")                                 \
     X(PROXY_BAD, 0, RETRY_NEVER, FAULT_OTHER, "proxy_bad")                                         \
+    X(TOO_MANY_CONNECTIONS, 0, RETRY_NEVER, FAULT_OTHER, "too_many_connections")                   \
+    X(LISTENER_FULL, 0, RETRY_NEVER, FAULT_OTHER, "listener_full")                                 \
+    X(ADDRESS_FULL, 0, RETRY_NEVER, FAULT_OTHER, "address_full")                                   \
     X(NO_ENDPOINT, 503, RETRY_NEVER, FAULT_OTHER, "no_endpoint")                                   \
     X(NO_DESCRIPTORS, 503, RETRY_NEVER, FAULT_OTHER, "no_descriptors")                             \
     X(CONNECT_FAILED, 502, RETRY_ALWAYS, FAULT_ENDPOINT, "connect_failed")                         \

@@ -52,8 +52,6 @@ void histogram_add(struct histogram *histogram, uint64_t us);
 #define WORKER_COUNTERS(X)                                                                         \
     X(accepted, "client_connections_total", "Client connections accepted")                         \
     X(closed, "client_connections_closed_total", "Client connections closed")                      \
-    X(refused, "client_connections_refused_total",                                                 \
-      "Client connections closed at once: too many, or out of descriptors")                        \
     X(client_bytes_in, "client_received_bytes_total", "Bytes received from clients")               \
     X(client_bytes_out, "client_sent_bytes_total", "Bytes sent to clients")                        \
     X(log_dropped, "access_log_dropped_lines_total",                                               \
@@ -88,6 +86,7 @@ struct worker_stats {
     WORKER_COUNTERS(X)
 #undef X
     counter unrouted[REASON_COUNT]; /* requests that ended before they had a pool */
+    counter refused[REASON_COUNT];  /* connections that were closed at once */
 };
 
 struct pool_stats {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "balancer/log/log.h"
+#include "balancer/proxy/listener.h"
 #include "balancer/proxy/peer.h"
 #include "balancer/proxy/request.h"
 #include "balancer/proxy/upstream.h"
@@ -74,15 +75,16 @@ void client_accept(struct worker *worker, const struct listener *listener, int f
                    const struct sockaddr_storage *peer)
 {
     struct proxy *proxy = worker->proxy;
-    uint32_t n = atomic_fetch_add_explicit(&proxy->n_clients, 1, memory_order_relaxed);
-    if (n >= proxy->max_clients) {
-        (void)atomic_fetch_sub_explicit(&proxy->n_clients, 1, memory_order_relaxed);
-        counter_add(&worker->stats.refused, 1);
+    struct admission_ticket ticket;
+    enum reason reason = admission_enter(&proxy->admission, listener->index, peer, &ticket);
+    if (reason != REASON_OK) {
+        worker_refuse(worker, reason, peer);
         (void)close(fd);
         return;
     }
     struct client *client = slab_get(&worker->client_slab);
     memset(client, 0, sizeof *client);
+    client->ticket = ticket;
     conn_init(&client->conn, worker, fd, &client_ops);
     peer_init(client, listener, peer);
     LIST_INSERT_HEAD(&worker->clients, client, link);
@@ -111,7 +113,7 @@ void client_close(struct client *client, enum reason reason)
     LIST_REMOVE(client, link);
     counter_add(&worker->stats.client_bytes_out, conn->written);
     counter_add(&worker->stats.closed, 1);
-    (void)atomic_fetch_sub_explicit(&worker->proxy->n_clients, 1, memory_order_relaxed);
+    admission_leave(&worker->proxy->admission, &client->ticket);
     conn_close(conn);
     worker_bury(worker, &worker->client_slab, client);
 }
@@ -179,6 +181,12 @@ static void wait_for_request(struct client *client)
         conn_set_deadline(conn, idle_ms < DRAIN_IDLE_MS ? idle_ms : DRAIN_IDLE_MS, REASON_DRAINED);
     else if (client->n_requests > 0)
         conn_set_deadline(conn, idle_ms, REASON_CLIENT_IDLE);
+}
+
+bool client_may_ask_again(const struct client *client)
+{
+    uint32_t max = client->conn.worker->proxy->conf->client.max_requests;
+    return max == 0 || client->n_requests < max;
 }
 
 /* Nothing but empty lines, the last of them perhaps cut in half. */

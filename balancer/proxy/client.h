@@ -14,6 +14,7 @@
 
 #include "balancer/http/proxy_protocol.h"
 #include "balancer/http/span.h"
+#include "balancer/proxy/admission.h"
 #include "balancer/proxy/conn.h"
 
 struct listener;
@@ -24,6 +25,7 @@ struct client {
     struct conn conn;
     LIST_ENTRY(client) link;
     struct request *request; /* the one being served; NULL between requests */
+    struct admission_ticket ticket;
     uint64_t n_requests;
     uint64_t lingered_bytes;
     bool lingers;      /* the last answer is sent; what still comes is read and dropped */
@@ -36,7 +38,7 @@ struct client {
     struct proxy_end local;         /* where it connected to; the address only if is_proxied */
 };
 
-/* Takes over a socket that listener has accepted from peer. */
+/* Takes over a socket that listener has accepted from peer; closes it if that is one too many. */
 void client_accept(struct worker *worker, const struct listener *listener, int fd,
                    const struct sockaddr_storage *peer);
 
@@ -52,6 +54,9 @@ static inline bool client_is_idle(const struct client *client)
 {
     return client->request == NULL && !client->lingers;
 }
+
+/* Whether client.max_requests allows more than the request that is being served. */
+bool client_may_ask_again(const struct client *client);
 
 static inline struct span client_address(const struct client *client)
 {

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -202,6 +204,16 @@ void conn_end_write(struct conn *conn)
         return;
     conn->write_ended = true;
     (void)shutdown(conn->fd, SHUT_WR);
+}
+
+uint64_t conn_taken(const struct conn *conn)
+{
+    /* `written` begins anew with each request, with bytes of the last one still on their way. */
+    const uint64_t above_any_queue = UINT64_C(1) << 32;
+    int queued = 0;
+    if (ioctl(conn->fd, SIOCOUTQ, &queued) != 0 || queued < 0)
+        queued = 0;
+    return above_any_queue + conn->written - (uint64_t)queued;
 }
 
 static bool has_room(const struct conn *conn)

@@ -94,6 +94,11 @@ static inline bool conn_has_output(const struct conn *conn)
 /* Sends FIN after what was written (nothing may be staged). */
 void conn_end_write(struct conn *conn);
 
+/* A number that grows by one for each byte the peer's kernel has acknowledged. What was written may
+ * still lie in this one's: up to some megabytes, which a slow reader takes minutes for. Costs a
+ * system call. */
+uint64_t conn_taken(const struct conn *conn);
+
 /* Brings the watched events in line with the connection's state; after every turn of its owner. */
 void conn_update(struct conn *conn);
 

@@ -152,7 +152,7 @@ static bool client_may_stay(const struct request *r)
     /* One that has ended its half may have sent further requests before. */
     bool may_ask_more = !client->conn.read_ended || buffer_used(&client->conn.in) > 0;
     return r->head.framing.keep_alive && body_will_end(r) && may_ask_more &&
-           !client->conn.worker->draining;
+           !client->conn.worker->draining && client_may_ask_again(client);
 }
 
 static void add_connection(struct head *head, const struct request *r)

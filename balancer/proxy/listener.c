@@ -98,11 +98,10 @@ static void shed(struct listener *listener)
         int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0) {
             (void)close(fd);
-            counter_add(&worker->stats.refused, 1);
+            worker_refuse(worker, REASON_NO_DESCRIPTORS, NULL);
         }
         listener->reserve = open_reserve();
     }
-    log_event(LOG_WARN, "accept_paused", LOG_ERRNO("error", EMFILE));
     ev_io_stop(worker->loop, &listener->io);
     ev_timer_again(worker->loop, &listener->pause);
 }
@@ -148,6 +147,7 @@ void listener_start(struct listener *listener, struct worker *worker,
                     const struct conf_listener *conf, int fd)
 {
     *listener = (struct listener){.worker = worker,
+                                  .index = (uint32_t)(conf - worker->proxy->conf->listeners),
                                   .fd = fd,
                                   .port = conf->port,
                                   .expects_proxy = conf->proxy_protocol,

@@ -17,6 +17,7 @@ struct worker;
 
 struct listener {
     struct worker *worker;
+    uint32_t index; /* into conf->listeners */
     int fd;
     uint16_t port;
     bool expects_proxy; /* connections begin with a header of the PROXY protocol */
@@ -28,7 +29,7 @@ struct listener {
 /* Opens a bound, listening, non-blocking socket. Any thread. Returns 0 or -errno. */
 int listener_open(const struct conf_listener *conf, int *ret_fd);
 
-/* Begins to accept on the socket, which it takes over. */
+/* Begins to accept on the socket, which it takes over. conf is one of the proxy's own. */
 void listener_start(struct listener *listener, struct worker *worker,
                     const struct conf_listener *conf, int fd);
 

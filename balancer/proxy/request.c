@@ -8,6 +8,7 @@
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/explained.h"
 #include "balancer/proxy/keying.h"
+#include "balancer/proxy/pacing.h"
 #include "balancer/proxy/session.h"
 #include "balancer/proxy/steps.h"
 #include "balancer/proxy/upstream.h"
@@ -61,18 +62,11 @@ struct request *request_new(struct client *client)
 static void arm_client(struct request *r)
 {
     struct conn *conn = &r->client->conn;
-    const struct conf_client *conf = &request_worker(r)->proxy->conf->client;
-    bool waits_for_rest = r->step != STEP_REPLY && r->step != STEP_TUNNEL && !r->sent_all &&
-                          !r->up.ended && r->upstream != NULL && !r->upstream->conn.wants_write;
-    bool waits_for_body = r->step == STEP_KEY || waits_for_rest;
+    conn_set_deadline(conn, 0, REASON_OK);
     if (r->step == STEP_TUNNEL)
         conn_set_deadline(conn, r->pool->timeouts.tunnel_ms, REASON_TUNNEL_IDLE);
-    else if (conn->wants_write)
-        conn_set_deadline(conn, conf->send_timeout_ms, REASON_CLIENT_SLOW);
-    else if (waits_for_body)
-        conn_set_deadline(conn, conf->body_timeout_ms, REASON_CLIENT_TIMEOUT);
     else
-        conn_set_deadline(conn, 0, REASON_OK);
+        pacing_arm(r);
     if (r->deadline_us != 0)
         conn_limit_deadline(conn, r->deadline_us, REASON_TOTAL_TIMEOUT);
 }
@@ -258,7 +252,9 @@ static bool may_leave_endpoint(const struct request *r)
 
 void request_fail(struct request *r, enum reason reason)
 {
-    if (reason == REASON_UPSTREAM_DOWN && !may_leave_endpoint(r)) {
+    if (reason == REASON_CLIENT_SLOW && pacing_is_kept(r)) {
+        arm(r);
+    } else if (reason == REASON_UPSTREAM_DOWN && !may_leave_endpoint(r)) {
         r->patience_us = 0; /* waiting on is the better chance */
         arm(r);
     } else if (r->step != STEP_DONE) {

@@ -22,6 +22,7 @@
 #include "balancer/http/h1.h"
 #include "balancer/policy/policy.h"
 #include "balancer/policy/sticky.h"
+#include "balancer/proxy/patience.h"
 #include "balancer/proxy/relay.h"
 #include "balancer/proxy/trail.h"
 
@@ -89,6 +90,9 @@ struct request {
     uint64_t patience_us; /* the moment by which an endpoint that is down must answer; 0: none */
 
     struct trail trail;
+    struct patience body_patience; /* with the client, for its body */
+    struct patience take_patience; /* and for taking what is sent to it */
+
     struct relay up, down;
     struct h1_request head;
     struct h1_response response;

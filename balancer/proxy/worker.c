@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "balancer/http/cidr.h"
+#include "balancer/log/log.h"
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/clock.h"
 #include "balancer/proxy/keying.h"
@@ -50,6 +52,29 @@ uint64_t worker_clients(const struct worker *worker)
     /* In this order: one that comes and goes in between must not make it negative. */
     uint64_t closed = counter_get(&worker->stats.closed);
     return counter_get(&worker->stats.accepted) - closed;
+}
+
+/* Between two lines of the event log about the same kind of refusal. */
+#define REFUSAL_PAUSE_US (10 * UINT64_C(1000000))
+
+void worker_refuse(struct worker *worker, enum reason reason, const struct sockaddr_storage *peer)
+{
+    struct refusals *refusals = &worker->refusals;
+    counter_add(&worker->stats.refused[reason], 1);
+    refusals->silent[reason]++;
+    if (worker->now_us < refusals->next_us[reason])
+        return;
+    struct ip ip;
+    char client[INET6_ADDRSTRLEN] = "";
+    if (peer != NULL) {
+        ip_of_peer(peer, &ip);
+        (void)ip_print(&ip, client);
+    }
+    log_event(LOG_WARN, "connections_refused", LOG_STR("reason", reason_word(reason)),
+              LOG_U64("count", refusals->silent[reason]),
+              LOG_STR("last_client", peer != NULL ? client : NULL));
+    refusals->silent[reason] = 0;
+    refusals->next_us[reason] = worker->now_us + REFUSAL_PAUSE_US;
 }
 
 /* ---- the dead: freed when nobody can hold them any more ---- */

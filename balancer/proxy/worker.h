@@ -21,6 +21,7 @@
 #include "balancer/log/access_log.h"
 #include "balancer/policy/policy.h"
 #include "balancer/pool/pool.h"
+#include "balancer/proxy/admission.h"
 #include "balancer/proxy/buffer.h"
 #include "balancer/proxy/pipe.h"
 #include "conf/conf.h"
@@ -40,8 +41,7 @@ struct proxy {
     struct h1_limits h1_limits;
     struct pool *pools;            /* as conf->pools */
     struct access_log *access_log; /* NULL: none */
-    _Atomic uint32_t n_clients;
-    uint32_t max_clients;
+    struct admission admission;
 };
 
 /* One pool as this worker sees it. */
@@ -53,6 +53,13 @@ struct pool_view {
 };
 
 LIST_HEAD(client_list, client);
+
+/* What was said in the event log about connections that were not taken, and what was not said yet:
+ * under attack there are too many for a line each. */
+struct refusals {
+    uint64_t next_us[REASON_COUNT]; /* not before then */
+    uint64_t silent[REASON_COUNT];  /* since the last line */
+};
 
 struct worker {
     struct ev_loop *loop;
@@ -73,6 +80,7 @@ struct worker {
     struct pool_view *views; /* as conf->pools */
     struct listener *listeners;
     struct client_list clients;
+    struct refusals refusals;
 
     struct buffer_pool buffers;
     struct pipe_pool pipes;
@@ -98,6 +106,9 @@ struct pool_view *worker_pool(struct worker *worker, size_t pool_index);
 
 /* A whole Date field line, made anew once a second. */
 struct span worker_date(struct worker *worker);
+
+/* Counts a connection that is not taken, and tells the event log now and then. peer may be NULL. */
+void worker_refuse(struct worker *worker, enum reason reason, const struct sockaddr_storage *peer);
 
 /* Hands an object back to its slab at the end of the turn, so that callers up the stack may still
  * look at it. */

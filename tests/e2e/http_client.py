@@ -60,9 +60,20 @@ def get(port, target, **fields):
 class RawClient:
     """Bytes out, bytes in; a context manager. For what no polite client would send."""
 
-    def __init__(self, port, host="127.0.0.1", timeout=15):
-        self.sock = socket.create_connection((host, port), timeout=timeout)
+    def __init__(self, port, host="127.0.0.1", timeout=15, source=None, receive_buffer=None):
+        """source: the address to come from. receive_buffer: bytes the kernel takes on its own."""
+        self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.sock.settimeout(timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if receive_buffer:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            self.sock.bind((source, 0))
+        try:
+            self.sock.connect((host, port))
+        except OSError:
+            self.sock.close()
+            raise
         self.buffer = b""
 
     def __enter__(self):

@@ -45,6 +45,7 @@ static struct {
     struct conf_pool pool_conf;
     struct conf_route route_conf;
     struct pool pool;
+    struct conf_listener listener_conf; /* the workers' side of it is not there: n_listeners is 0 */
     struct proxy proxy;
     struct endpoint *endpoints[ENDPOINTS];
     int listeners[ENDPOINTS];
@@ -94,11 +95,15 @@ static void build_house(void)
     house.conf = (struct conf){
         .pools = &house.pool_conf,
         .n_pools = 1,
+        .listeners = &house.listener_conf,
         .client = {.header_timeout_ms = 1000,
                    .keepalive_timeout_ms = 2000,
                    .body_timeout_ms = 3000,
                    .send_timeout_ms = 4000,
                    .max_body_bytes = 100000,
+                   .max_requests = 20,
+                   .min_body_rate = 256,
+                   .min_send_rate = 256,
                    .trusted_proxies = &anybody,
                    .n_trusted_proxies = 1},
         .forwarded = {CONF_FORWARDED_BOTH, CONF_FORWARDED_APPEND},
@@ -121,8 +126,8 @@ static void build_house(void)
         .routes = route_table_new(&house.route_conf, 1),
         .h1_limits = {.head_bytes = 4096, .target_bytes = 1024, .fields = 32},
         .pools = &house.pool,
-        .max_clients = CLIENTS,
     };
+    assert(admission_init(&house.proxy.admission, &house.conf, CLIENTS) == 0);
     house.is_ready = true;
 }
 
@@ -570,7 +575,7 @@ static void finish(void)
     }
     assert(LIST_EMPTY(&scene.worker->clients));
     assert(worker_clients(scene.worker) == 0);
-    assert(atomic_load(&house.proxy.n_clients) == 0);
+    assert(admission_clients(&house.proxy.admission) == 0);
     for (size_t i = 0; i < ENDPOINTS; i++)
         assert(endpoint_in_flight(house.endpoints[i]) == 0);
     worker_free(scene.worker);

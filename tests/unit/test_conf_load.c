@@ -53,6 +53,10 @@ static void test_the_smallest_file_has_all_defaults(void **state)
     assert_int_equal(conf->client.max_fields, 100);
     assert_int_equal(conf->client.max_body_bytes, 0);
     assert_int_equal(conf->client.max_connections, 0);
+    assert_int_equal(conf->client.max_connections_per_address, CONF_AUTO_NUMBER);
+    assert_int_equal(conf->client.max_requests, 10000);
+    assert_int_equal(conf->client.min_body_rate, 256);
+    assert_int_equal(conf->client.min_send_rate, 256);
 
     assert_int_equal(conf->consul.n_addresses, 1);
     assert_string_equal(conf->consul.addresses[0], "http://127.0.0.1:8500");
@@ -153,11 +157,12 @@ static const char everything[] =
     "drain_timeout: 5s\n"
     "listeners:\n"
     "  - address: ':8080'\n"
-    "  - { address: '[::1]:8081', backlog: 10 }\n"
+    "  - { address: '[::1]:8081', backlog: 10, max_connections: 500 }\n"
     "admin: { address: '127.0.0.1:9090', backlog: 5 }\n"
     "client: { header_timeout: 1s, keepalive_timeout: 2s, body_timeout: 3s, send_timeout: 4s,\n"
     "          max_head_size: 32k, max_target_size: 4k, max_fields: 50, max_body_size: 5g,\n"
-    "          max_connections: 1000 }\n"
+    "          max_connections: 1000, max_connections_per_address: 20, max_requests: 7,\n"
+    "          min_body_rate: 1k, min_send_rate: 0 }\n"
     "consul: { address: ['http://127.0.0.1:8500/', 'https://consul.internal'],\n"
     "          token: secret, ca_file: /ca, cert_file: /cert, key_file: /key, wait: 5m,\n"
     "          connect_timeout: 1s, stale: false, max_stale: 1s, hold: 0, backoff_min: 1s,\n"
@@ -204,6 +209,7 @@ static void test_the_top_level_is_read_as_written(void **state)
     assert_string_equal(conf->listeners[1].host, "::1");
     assert_int_equal(conf->listeners[1].port, 8081);
     assert_int_equal(conf->listeners[1].backlog, 10);
+    assert_int_equal(conf->listeners[1].max_connections, 500);
     assert_true(conf->has_admin);
     assert_string_equal(conf->admin.host, "127.0.0.1");
     assert_int_equal(conf->admin.port, 9090);
@@ -217,6 +223,10 @@ static void test_the_top_level_is_read_as_written(void **state)
     assert_int_equal(conf->client.max_fields, 50);
     assert_true(conf->client.max_body_bytes == UINT64_C(5) << 30);
     assert_int_equal(conf->client.max_connections, 1000);
+    assert_int_equal(conf->client.max_connections_per_address, 20);
+    assert_int_equal(conf->client.max_requests, 7);
+    assert_int_equal(conf->client.min_body_rate, 1024);
+    assert_int_equal(conf->client.min_send_rate, 0);
     assert_int_equal(conf->log.level, CONF_LOG_DEBUG);
     assert_int_equal(conf->log.format, CONF_LOG_JSON);
     assert_string_equal(conf->log.access_file, "-");
