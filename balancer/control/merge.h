@@ -31,7 +31,7 @@ struct tracked {
     double now_weight; /* that of the ring */
     struct ramp ramp;
     bool was_usable;            /* when its state was last set */
-    uint64_t unusable_since_us; /* 0: it has never been usable */
+    uint64_t unusable_since_us; /* or since when it is known; while it is unusable */
 };
 
 /* Sorted by endpoint id. */

@@ -72,11 +72,10 @@ static bool differ(double a, double b)
 /* Whether it has been away for so long that its caches hold nothing that is asked for now. */
 static bool is_cold(const struct tracked *tracked, const struct settling *settling)
 {
-    return tracked->unusable_since_us == 0 ||
-           settling->now_us - tracked->unusable_since_us >= settling->length_us;
+    return settling->now_us - tracked->unusable_since_us >= settling->length_us;
 }
 
-/* The weight that it begins with on its way to `to`. */
+/* The weight that it begins with on its way to `to`. Who has never been usable has none so far. */
 static double weight_before(const struct tracked *tracked, const struct settling *settling,
                             double to)
 {

@@ -46,7 +46,7 @@ static void world_init(struct world *world, enum conf_algorithm algorithm, uint6
                  .slots = SLOTS,
                  .points = 160,
                  .ramp_ms = (uint32_t)ramp_s * 1000},
-        .now_us = 100 * SECOND,
+        .now_us = SECOND, /* the machine has just started */
     };
     world->conf = (struct conf){.pools = &world->pool, .n_pools = 1, .workers = 1};
     for (int i = 0; i < MAX_INSTANCES; i++)
@@ -328,8 +328,11 @@ static void test_the_steps_of_a_ramp_wait_for_their_time(void **state)
     uint64_t n = number(&world);
     assert_int_equal(pools_next_step_us(world.pools), world.now_us + SECOND / 2);
     assert_false(pools_step(world.pools, world.now_us + SECOND / 2 - 1));
+    world.now_us += SECOND / 4;
     update(&world); /* nothing new */
-    assert_int_equal(pools_next_step_us(world.pools), world.now_us + SECOND / 2);
+    probe(&world, 0, false);
+    probe(&world, 0, true);
+    assert_int_equal(pools_next_step_us(world.pools), world.now_us + SECOND / 4);
     assert_int_equal(number(&world), n);
     assert_int_equal(pass(&world, SECOND), 2);
     world_fini(&world);
@@ -436,6 +439,22 @@ static void test_after_an_outage_as_long_as_a_ramp_keys_come_back_one_by_one(voi
     world_fini(&world);
 }
 
+static void test_an_outage_counts_from_its_beginning_whatever_happens_meanwhile(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, CONF_ALGORITHM_HASH, RAMP_S);
+    list_first(&world, 3);
+    say(&world, 1, INSTANCE_CRITICAL);
+    pass(&world, (RAMP_S - 1) * SECOND);
+    say(&world, 2, INSTANCE_WARNING);
+    say(&world, 1, INSTANCE_MAINTENANCE);
+    pass(&world, SECOND);
+    say(&world, 1, INSTANCE_PASSING);
+    assert_float_equal(weight(&world, 1), 1.0 / 64, 1e-9);
+    world_fini(&world);
+}
+
 static void test_an_instance_that_registers_critical_ramps_once_it_passes(void **state)
 {
     (void)state;
@@ -523,6 +542,61 @@ static void test_who_comes_back_from_a_drain_begins_small(void **state)
     assert_float_equal(weight(&world, 0), 1.0 / 64, 1e-9);
     pass(&world, 2 * RAMP_S * SECOND);
     assert_float_equal(weight(&world, 0), 1, 0);
+    world_fini(&world);
+}
+
+static void test_who_gets_a_weight_again_begins_small(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, CONF_ALGORITHM_HASH, RAMP_S);
+    list_first(&world, 3);
+    reweight(&world, 0, 0);
+    pass(&world, 2 * RAMP_S * SECOND);
+    assert_float_equal(weight(&world, 0), 0, 0);
+    reweight(&world, 0, 2);
+    assert_string_equal(state_word(&world, 0), "up");
+    assert_float_equal(weight(&world, 0), 2.0 / 64, 1e-9);
+    pass(&world, 2 * RAMP_S * SECOND);
+    assert_float_equal(weight(&world, 0), 2, 0);
+    world_fini(&world);
+}
+
+static void test_nobody_drains_who_has_no_requests(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, CONF_ALGORITHM_HASH, RAMP_S);
+    list_first(&world, 2);
+    probe(&world, 0, false);
+    reweight(&world, 0, 0);
+    probe(&world, 0, true);
+    assert_float_equal(weight(&world, 0), 0, 0);
+    assert_string_equal(state_word(&world, 0), "up");
+    reweight(&world, 1, 0); /* the last one: nobody could take its keys meanwhile */
+    assert_float_equal(weight(&world, 1), 0, 0);
+    assert_false(has_next_step(&world));
+    world_fini(&world);
+}
+
+/* Rather one that is about to leave than nobody. */
+static void test_a_drain_goes_on_when_the_last_warm_endpoint_fails(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, CONF_ALGORITHM_HASH, RAMP_S);
+    list_first(&world, 3);
+    say(&world, 0, INSTANCE_MAINTENANCE);
+    reweight(&world, 1, 0);
+    pass(&world, 2 * SECOND);
+    probe(&world, 2, false);
+    for (int i = 0; i < 2; i++) {
+        assert_string_equal(state_word(&world, i), "draining");
+        assert_true(weight(&world, i) > 0.9);
+    }
+    pass(&world, 2 * RAMP_S * SECOND);
+    assert_string_equal(state_word(&world, 0), "maintenance");
+    assert_float_equal(weight(&world, 1), 0, 0);
     world_fini(&world);
 }
 
@@ -660,10 +734,14 @@ int main(void)
         cmocka_unit_test(test_when_the_last_warm_endpoint_goes_the_others_are_whole_at_once),
         cmocka_unit_test(test_a_flap_rebuilds_nothing),
         cmocka_unit_test(test_after_an_outage_as_long_as_a_ramp_keys_come_back_one_by_one),
+        cmocka_unit_test(test_an_outage_counts_from_its_beginning_whatever_happens_meanwhile),
         cmocka_unit_test(test_an_instance_that_registers_critical_ramps_once_it_passes),
         cmocka_unit_test(test_an_outage_within_a_ramp_holds_it_up),
         cmocka_unit_test(test_a_draining_endpoint_gives_its_keys_up_one_by_one),
         cmocka_unit_test(test_who_comes_back_from_a_drain_begins_small),
+        cmocka_unit_test(test_who_gets_a_weight_again_begins_small),
+        cmocka_unit_test(test_nobody_drains_who_has_no_requests),
+        cmocka_unit_test(test_a_drain_goes_on_when_the_last_warm_endpoint_fails),
         cmocka_unit_test(test_who_drains_and_fails_leaves_at_once),
         cmocka_unit_test(test_critical_and_deregistered_endpoints_leave_at_once),
         cmocka_unit_test(test_a_drain_that_is_called_off_grows_from_where_it_was),
