@@ -190,6 +190,8 @@ static json_t *read_answer(const struct view *view, const struct fetched *fetche
     fprintf(stderr, "quoit %s: ", view->command);
     if (refusal[0] != '\0')
         view_print(refusal, stderr);
+    else if (fetched->status == 414 || fetched->status == 431)
+        fputs("the question is too long for an admin listener", stderr);
     else
         fprintf(stderr, "%s answers %ld, and not as quoit's admin listener does",
                 view->flags->admin, fetched->status);
