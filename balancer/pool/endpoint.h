@@ -44,6 +44,7 @@ struct endpoint_local {
     struct upstream_list idle;   /* pooled connections, the last used first */
     struct upstream_list active; /* connections that carry a request */
     uint32_t n_idle;
+    bool has_long_bodies; /* the last response's was worth a pipe */
 };
 
 struct endpoint {

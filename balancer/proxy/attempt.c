@@ -10,6 +10,10 @@
 #include "balancer/proxy/upstream.h"
 #include "balancer/proxy/worker.h"
 
+/* Where long bodies are usual the first read takes little more than a head, so that nearly all of
+ * the body goes through a pipe. */
+#define HEAD_READ_BYTES 4096
+
 static struct endpoint_stats *stats_of(const struct request *r, struct endpoint *endpoint)
 {
     return &endpoint->locals[request_worker(r)->index].stats;
@@ -205,6 +209,8 @@ static enum step send_to(struct request *r, struct upstream *upstream)
     upstream->max_idle = is_shared(r->pool) ? r->pool->max_idle : 0;
     upstream->keepalive_ms = r->pool->timeouts.keepalive_ms;
     upstream->conn.written = 0;
+    bool has_long_bodies = upstream->endpoint->locals[worker->index].has_long_bodies;
+    upstream->conn.read_most = has_long_bodies ? HEAD_READ_BYTES : 0;
     count_in_flight(r, upstream->endpoint, 1);
     counter_add(&stats_of(r, upstream->endpoint)->attempts, 1);
     r->attempt_us = worker_now_us(worker);

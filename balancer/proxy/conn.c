@@ -139,10 +139,13 @@ ssize_t conn_read(struct conn *conn)
         stop_reading(conn);
         return 0;
     }
+    if (conn->read_most != 0 && room > conn->read_most)
+        room = conn->read_most;
     ssize_t n = recv(conn->fd, conn->in.data + conn->in.end, room, 0);
     if (n > 0) {
         buffer_added(&conn->in, (uint32_t)n);
-        conn->read_filled = conn->in.wants_large = (uint32_t)n == room;
+        conn->read_filled = (uint32_t)n == room;
+        conn->in.wants_large = conn->read_filled && conn->read_most == 0;
         return n;
     }
     int error = n < 0 ? errno : 0;

@@ -42,6 +42,7 @@ struct conn {
     bool read_ended;    /* the peer has sent FIN */
     bool write_ended;   /* we have */
     bool wants_write;   /* the last write was cut short */
+    uint32_t read_most; /* bytes of a read into the in buffer; 0: as many as fit */
     bool read_filled;   /* the last read took all it asked for: there may be more */
     int error;          /* errno of a failed read; 0 */
     uint64_t written;   /* bytes, ever */

@@ -11,6 +11,9 @@
 #include "balancer/proxy/upstream.h"
 #include "balancer/proxy/worker.h"
 
+/* From so many bytes on a second read for a pipe costs less than copying the body. */
+#define LONG_BODY_BYTES 32768
+
 /* ---- HEAD ---- */
 
 /* By the path's normal form, so that no spelling of it goes round a route. */
@@ -199,9 +202,19 @@ static enum step pass_interim(struct request *r)
     return flush_interim(r) ? STEP_SEND : attempt_failed(r, REASON_CLIENT_GONE);
 }
 
+/* What this response's body is like the endpoint's next one may be. */
+static void expect_alike(struct upstream *upstream, const struct h1_framing *framing)
+{
+    struct conn *conn = &upstream->conn;
+    conn->read_most = 0;
+    upstream->endpoint->locals[conn->worker->index].has_long_bodies =
+        framing->body == H1_BODY_LENGTH && framing->content_length >= LONG_BODY_BYTES;
+}
+
 static enum step begin_response(struct request *r)
 {
     r->answered_us = worker_now_us(request_worker(r));
+    expect_alike(r->upstream, &r->response.framing);
     if (!forward_response(r))
         return attempt_failed(r, REASON_UPSTREAM_BAD);
     r->status = r->response.status;

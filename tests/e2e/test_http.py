@@ -467,3 +467,16 @@ def test_no_spelling_of_a_path_goes_round_its_route(quoit, origins, target, pool
         client.send(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
         assert client.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
     assert [request.target for request in servers[pool].requests] == [target]
+
+
+def test_long_and_short_bodies_by_turns_arrive_whole(proxy):
+    """Long ones go through the kernel; what one was like says nothing binding about the next."""
+    port, origin = proxy()
+    sizes = [100_000, 0, 40_000, 3, 32_768, 4_000, 70_000, 32_767, 1_000_000, 5_000, 49_152, 20_000]
+    data = os.urandom(max(sizes))
+    origin.behaviour = lambda request: Response(
+        body=data[:int(request.path[1:])], fields=[("X-Fill", "f" * (int(request.path[1:]) % 9000))])
+    with Client(port) as client:
+        for size in sizes * 4:
+            assert client.get(f"/{size}").body == data[:size]
+    assert origin.accepted == 1
