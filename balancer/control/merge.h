@@ -31,7 +31,7 @@ struct tracked {
     double now_weight; /* that of the ring */
     struct ramp ramp;
     bool was_usable;            /* when its state was last set */
-    uint64_t unusable_since_us; /* or since when it is known; while it is unusable */
+    uint64_t unusable_since_us; /* when it was last usable; of a first set: when it came */
 };
 
 /* Sorted by endpoint id. */

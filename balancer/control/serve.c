@@ -267,9 +267,8 @@ static bool admin_ready(void *context, const char **ret_why)
 static void admin_explain(void *context, struct explain_source *ret_source)
 {
     struct control *control = context;
-    *ret_source = (struct explain_source){.conf = control->conf,
-                                          .routes = control->routes,
-                                          .pools = pools_array(control->pools)};
+    *ret_source = (struct explain_source){
+        .conf = control->conf, .routes = control->routes, .pools = pools_array(control->pools)};
 }
 
 /* ---- start and stop ---- */
