@@ -45,8 +45,10 @@ static FILE *counted_memstream(char **ret_text, size_t *ret_n)
 static const char good[] =
     "listeners: [':80', { address: '127.0.0.1:81' }]\n"
     "admin: '127.0.0.1:82'\n"
+    "client: { trusted_proxies: [10.0.0.0/8, '::1'] }\n"
     "consul: { address: ['http://a', 'http://b'], token: t }\n"
     "pools: { a: { endpoints: ['a:1', { address: 'b:1', weight: 2 }], hash_key: header:x,\n"
+    "              hash_key_fallback: '{host}{{{json:a.b|lower}',\n"
     "              health_check: { expect: [200, 201] },\n"
     "              sticky: { name: s, secret: 0123456789abcdef, domain: a } } }\n";
 
