@@ -1,9 +1,11 @@
 /*
  * Times the rings: nanoseconds per pick and per step of a walk, milliseconds per build and per
- * derivation. Best of several rounds: the machine may be busy.
+ * derivation. Best of several rounds: the machine may be busy. And counts the keys that move when a
+ * node in the middle of the list is taken out: in all, and those that were not on it.
  *
  *   bench_hash [slots]      default 1048576
  */
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +15,7 @@
 #include "hashring/hash.h"
 #include "hashring/ring.h"
 
-enum { ROUNDS = 5, PICKS = 2000000, ID_BYTES = 32 };
+enum { ROUNDS = 5, PICKS = 2000000, KEYS = 500000, ID_BYTES = 32 };
 
 struct fleet {
     struct ring_node *nodes;
@@ -137,6 +139,34 @@ static double peak_to_average(const struct ring *ring, size_t n)
     return peak * (double)n;
 }
 
+/* In per cent of all keys. */
+struct moves {
+    double all, needless;
+};
+
+/* The nodes behind the one that is taken out move up one place, as a pool's do. */
+static struct moves count_moves(const struct ring *before, const struct fleet *fleet, size_t n)
+{
+    struct fleet rest = fleet_new(n);
+    uint32_t gone = (uint32_t)(n / 2), all = 0, needless = 0;
+    struct ring *after;
+    for (uint32_t i = gone; i + 1 < n; i++) {
+        rest.nodes[i] = fleet->nodes[i + 1];
+        rest.nodes[i].position = i;
+    }
+    if (ring_derive(before, rest.nodes, n - 1, &after) < 0)
+        die("ring_derive failed");
+    for (uint64_t k = 0; k < KEYS; k++) {
+        uint32_t from = ring_pick(before, mix64(k)), to = ring_pick(after, mix64(k));
+        bool has_moved = from != to + (to >= gone);
+        all += has_moved;
+        needless += has_moved && from != gone;
+    }
+    ring_free(after);
+    fleet_free(&rest);
+    return (struct moves){100.0 * all / KEYS, 100.0 * needless / KEYS};
+}
+
 static void bench(const char *name, const struct ring_options *options, size_t n)
 {
     struct fleet fleet = fleet_new(n + 1);
@@ -147,14 +177,15 @@ static void bench(const char *name, const struct ring_options *options, size_t n
         die("ring_new failed");
     double add = time_derive(ring, fleet.nodes, n + 1);
     double remove = time_derive(larger, fleet.nodes, n);
+    struct moves moves = count_moves(ring, &fleet, n);
     fleet.nodes[n / 2].weight = 1.25;
     double raise = time_derive(ring, fleet.nodes, n);
     fleet.nodes[n / 2].weight = 0.75;
     double lower = time_derive(ring, fleet.nodes, n);
 
-    printf("%-7s %6zu %8.1f %8.1f %9.2f %9.3f %9.3f %9.3f %9.3f %9.3f %9zu\n", name, n,
+    printf("%-7s %6zu %8.1f %8.1f %9.2f %9.3f %9.3f %9.3f %9.3f %9.3f %8.3f %9.3f %9zu\n", name, n,
            time_picks(ring), time_steps(ring), build, add, remove, raise, lower,
-           peak_to_average(ring, n), ring_size_bytes(ring) / 1024);
+           peak_to_average(ring, n), moves.all, moves.needless, ring_size_bytes(ring) / 1024);
     fflush(stdout);
     ring_free(ring);
     ring_free(larger);
@@ -207,9 +238,9 @@ int main(int argc, char **argv)
             options.slots = slots;
         printf("%s: a key of 56 bytes is hashed in %.1f ns\n", kinds[k].name,
                time_hashes(&options));
-        printf("%-7s %6s %8s %8s %9s %9s %9s %9s %9s %9s %9s\n", "kind", "nodes", "pick ns",
+        printf("%-7s %6s %8s %8s %9s %9s %9s %9s %9s %9s %8s %9s %9s\n", "kind", "nodes", "pick ns",
                "step ns", "build ms", "add ms", "remove ms", "raise ms", "lower ms", "peak/avg",
-               "KiB");
+               "moved %", "beyond %", "KiB");
         for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
             bench(kinds[k].name, &options, sizes[i]);
     }
