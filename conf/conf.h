@@ -340,6 +340,7 @@ struct conf {
     uint32_t workers;      /* threads; >= 1 once loaded (default: the usable processors) */
     uint32_t buffer_bytes; /* of one relay buffer; at least max_head_bytes + 4 KiB */
     uint32_t drain_ms;     /* how long SIGTERM waits for what runs */
+    bool take_over;        /* listening addresses may be in use by another quoit */
 };
 
 /* Releases everything a loaded configuration holds; accepts NULL. */

@@ -112,6 +112,13 @@ const struct conf_option conf_options[] = {
          "Size of a relay buffer; a request in progress has one for each direction. It must "
          "hold a request head and 4k more. While long bodies flow, the buffer read into grows "
          "to 256k. An idle connection has none."},
+    {.key = "take_over",
+     .type = &conf_type_bool,
+     AT(conf, take_over),
+     .fallback = "false",
+     .meaning = "Whether the listeners' addresses may be in use by another quoit of the same "
+                "user, which this one is to replace: the kernel spreads new connections over both "
+                "until the first one has drained. Without it an address in use is an error."},
     {.key = "drain_timeout",
      .type = &conf_type_duration,
      AT(conf, drain_ms),

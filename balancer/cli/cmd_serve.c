@@ -124,6 +124,13 @@ static int take_workers(void *context, const char *value)
     return 0;
 }
 
+static int take_take_over(void *context, const char *value)
+{
+    (void)value;
+    set(context, "--take-over", "take_over", "true");
+    return 0;
+}
+
 static int take_log_format(void *context, const char *value)
 {
     set(context, "--log-format", "log.format", value);
@@ -176,6 +183,8 @@ static const struct cli_flag flags[] = {
      take_hash_key},
     {"health-check", "PATH", "ask each endpoint for this path every 2 seconds", take_health_check},
     {"admin", "ADDRESS", "serve /metrics, /healthz and /readyz here", take_admin},
+    {"take-over", NULL, "listen also where another quoit does, which this one is to replace",
+     take_take_over},
     {"workers", "N", "worker threads (auto: one for each processor)", take_workers},
     {"log-level", "LEVEL", "debug, info, warn, error (info)", take_log_level},
     {"log-format", "FORMAT", "text or json (text)", take_log_format},

@@ -8,12 +8,12 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "balancer/admin/admin.h"
 #include "balancer/control/address.h"
+#include "balancer/control/descriptors.h"
 #include "balancer/control/inbox.h"
 #include "balancer/control/pools.h"
 #include "balancer/http/route.h"
@@ -28,8 +28,6 @@
 /* How long a start waits for Consul before it serves what it has. */
 #define FILL_WAIT_S 2.0
 #define DRAIN_LOOK_S 0.02
-/* Descriptors that are not for clients: logs, loops, Consul, probes, the admin listener. */
-#define OWN_DESCRIPTORS ((rlim_t)128)
 
 static const int handled_signals[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP};
 #define N_SIGNALS (sizeof handled_signals / sizeof handled_signals[0])
@@ -273,19 +271,20 @@ static void admin_explain(void *context, struct explain_source *ret_source)
 
 /* ---- start and stop ---- */
 
-static uint32_t raise_descriptor_limit(void)
+/* Whether an earlier listener has the port, so that both may hold addresses that overlap. */
+static bool shares_port(const struct conf *conf, size_t index)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return 1024 - (uint32_t)OWN_DESCRIPTORS;
-    if (limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-        (void)getrlimit(RLIMIT_NOFILE, &limit);
-    }
-    rlim_t usable = limit.rlim_cur > 2 * OWN_DESCRIPTORS ? limit.rlim_cur - OWN_DESCRIPTORS
-                                                         : limit.rlim_cur / 2;
-    return usable > UINT32_MAX ? UINT32_MAX : (uint32_t)usable;
+    for (size_t i = 0; i < index; i++)
+        if (conf->listeners[i].port == conf->listeners[index].port)
+            return true;
+    return false;
+}
+
+static void say_listen_failed(const struct conf *conf, const char *address, int error)
+{
+    bool is_taken = error == EADDRINUSE && !conf->take_over;
+    log_event(LOG_ERROR, "listen_failed", LOG_STR("address", address), LOG_ERRNO("error", error),
+              LOG_STR("hint", is_taken ? "take_over replaces another quoit" : NULL));
 }
 
 static int open_listeners(struct control *control)
@@ -293,12 +292,13 @@ static int open_listeners(struct control *control)
     const struct conf *conf = control->conf;
     for (size_t i = 0; i < conf->workers * conf->n_listeners; i++) {
         const struct conf_listener *listener = &conf->listeners[i % conf->n_listeners];
-        int rc = listener_open(listener, &control->fds[i]);
+        bool is_alone = i < conf->n_listeners && !conf->take_over && !shares_port(conf, i);
+        int rc =
+            listener_open(listener, is_alone ? LISTENER_ALONE : LISTENER_SHARED, &control->fds[i]);
         char text[ADDRESS_TEXT_SIZE];
         address_text(listener->host != NULL ? listener->host : "*", listener->port, text);
         if (rc != 0) {
-            log_event(LOG_ERROR, "listen_failed", LOG_STR("address", text),
-                      LOG_ERRNO("error", -rc));
+            say_listen_failed(conf, text, -rc);
             return rc;
         }
         if (i < conf->n_listeners)
@@ -333,18 +333,6 @@ static int start_access_log(struct control *control)
     return rc;
 }
 
-/* Unless told otherwise clients take half of the descriptors: a request needs two. */
-static uint32_t max_clients(const struct conf *conf)
-{
-    uint32_t usable = raise_descriptor_limit(), wanted = conf->client.max_connections;
-    if (wanted == 0)
-        return usable / 2;
-    if (wanted > usable)
-        log_event(LOG_WARN, "max_connections_lowered", LOG_U64("wanted", wanted),
-                  LOG_U64("max_connections", usable));
-    return wanted < usable ? wanted : usable;
-}
-
 static int prepare_proxy(struct control *control)
 {
     const struct conf *conf = control->conf;
@@ -357,7 +345,7 @@ static int prepare_proxy(struct control *control)
         .pools = pools_array(control->pools),
         .access_log = control->access_log,
     };
-    return admission_init(&control->proxy.admission, conf, max_clients(conf));
+    return admission_init(&control->proxy.admission, conf, descriptors_max_clients(conf));
 }
 
 static int start_sources(struct control *control)
@@ -478,6 +466,8 @@ static void finish(struct control *control)
 int serve_run(const struct conf *conf, serve_ready_fn *ready, void *context)
 {
     log_init(&conf->log);
+    if (!descriptors_prepare(conf))
+        return 1;
     struct control control = {
         .conf = conf,
         .ready = ready,

@@ -43,7 +43,6 @@ static int set_options(int fd, int family)
 {
     const int on = 1, off = 0;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
         /* Accepted sockets inherit it: one call here instead of one a connection. */
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
         return -errno;
@@ -52,7 +51,24 @@ static int set_options(int fd, int family)
     return 0;
 }
 
-static int open_family(const struct conf_listener *conf, int family, int *ret_fd)
+/* With SO_REUSEPORT from before bind() the address may be another socket's already. Set afterwards
+ * it lets those come that are opened later; the kernel looks at both only when an address is bound
+ * or listened on. */
+static int bind_and_listen(int fd, const struct sockaddr_storage *address, socklen_t n,
+                           enum listener_sharing sharing, uint32_t backlog)
+{
+    const int on = 1;
+    if (sharing == LISTENER_SHARED && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
+        return -errno;
+    if (bind(fd, (const struct sockaddr *)address, n) != 0)
+        return -errno;
+    if (sharing == LISTENER_ALONE && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
+        return -errno;
+    return listen(fd, (int)backlog) != 0 ? -errno : 0;
+}
+
+static int open_family(const struct conf_listener *conf, enum listener_sharing sharing, int family,
+                       int *ret_fd)
 {
     struct sockaddr_storage address;
     socklen_t n = listener_address(conf, family, &address);
@@ -60,9 +76,8 @@ static int open_family(const struct conf_listener *conf, int family, int *ret_fd
     if (fd < 0)
         return -errno;
     int rc = set_options(fd, family);
-    if (rc == 0 &&
-        (bind(fd, (struct sockaddr *)&address, n) != 0 || listen(fd, (int)conf->backlog) != 0))
-        rc = -errno;
+    if (rc == 0)
+        rc = bind_and_listen(fd, &address, n, sharing, conf->backlog);
     if (rc != 0) {
         (void)close(fd);
         return rc;
@@ -71,15 +86,15 @@ static int open_family(const struct conf_listener *conf, int family, int *ret_fd
     return 0;
 }
 
-int listener_open(const struct conf_listener *conf, int *ret_fd)
+int listener_open(const struct conf_listener *conf, enum listener_sharing sharing, int *ret_fd)
 {
     bool is_v4 = conf->host != NULL && strchr(conf->host, ':') == NULL;
     if (is_v4)
-        return open_family(conf, AF_INET, ret_fd);
-    int rc = open_family(conf, AF_INET6, ret_fd);
+        return open_family(conf, sharing, AF_INET, ret_fd);
+    int rc = open_family(conf, sharing, AF_INET6, ret_fd);
     /* Without IPv6 in the kernel "all addresses" still means those of IPv4. */
     if (conf->host == NULL && (rc == -EAFNOSUPPORT || rc == -EADDRNOTAVAIL))
-        rc = open_family(conf, AF_INET, ret_fd);
+        rc = open_family(conf, sharing, AF_INET, ret_fd);
     return rc;
 }
 

@@ -2,7 +2,8 @@
  * A worker's listening socket: accepts in batches, pauses when descriptors run out.
  *
  * Each worker has its own socket on each address (SO_REUSEPORT), so the kernel spreads connections
- * and no worker waits for another.
+ * and no worker waits for another. The first one of an address binds it alone, so that a second
+ * quoit cannot take half of the connections unasked.
  */
 #ifndef QUOIT_BALANCER_PROXY_LISTENER_H
 #define QUOIT_BALANCER_PROXY_LISTENER_H
@@ -26,8 +27,12 @@ struct listener {
     struct ev_timer pause;
 };
 
-/* Opens a bound, listening, non-blocking socket. Any thread. Returns 0 or -errno. */
-int listener_open(const struct conf_listener *conf, int *ret_fd);
+/* Whether the address may be in use already: by sockets of the same user that were opened here. */
+enum listener_sharing { LISTENER_ALONE, LISTENER_SHARED };
+
+/* Opens a bound, listening, non-blocking socket. Any thread. Others may share its address from then
+ * on, whatever `sharing` says. Returns 0 or -errno. */
+int listener_open(const struct conf_listener *conf, enum listener_sharing sharing, int *ret_fd);
 
 /* Begins to accept on the socket, which it takes over. conf is one of the proxy's own. */
 void listener_start(struct listener *listener, struct worker *worker,

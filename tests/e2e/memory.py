@@ -27,6 +27,10 @@ class Memory:
             [line] = [line for line in file if line.startswith(name + ":")]
         return int(line.split()[1])
 
+    def growth_bytes(self):
+        """Since the making, as it is now."""
+        return (self._kilobytes("VmRSS") - self.before) << 10
+
     def assert_bounded(self):
         """At no moment was there more than a few buffers."""
         growth = self._kilobytes("VmHWM") - self.before

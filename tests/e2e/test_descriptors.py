@@ -2,11 +2,16 @@
 import contextlib
 import os
 import pathlib
+import re
 import resource
+import shlex
+import subprocess
 
 import pytest
 
 from http_client import RawClient
+from ports import free_port
+from quoit_process import BINARY
 from scripted import reply
 from waiting import wait_until
 
@@ -86,6 +91,40 @@ def test_connections_without_a_descriptor_are_shed_and_accepting_goes_on_afterwa
     metrics = balancer.metrics()
     assert metrics.sum("quoit_client_connections_refused_total") == refused + 2 * n
     assert metrics.sum("quoit_client_connections_total") == 2
+
+
+def serve_with_descriptors(limit, *arguments):
+    """`quoit serve` with two workers and a limit of descriptors, started."""
+    command = [str(BINARY), "serve", "--workers", "2", *arguments]
+    return subprocess.Popen(["sh", "-c", f"ulimit -n {limit}; exec {shlex.join(command)}"],
+                            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def refusal(limit):
+    with serve_with_descriptors(limit, "--listen", "127.0.0.1:1", "--backend", "127.0.0.1:2") as run:
+        _, log = run.communicate(timeout=20)
+        assert run.returncode == 1, log
+        return log
+
+
+@pytest.mark.parametrize("limit", [4, 8, 20, 40, 75])
+def test_too_few_descriptors_to_run_are_an_error_that_says_so(limit):
+    assert f"too_few_descriptors limit={limit} needed=" in refusal(limit)
+
+
+def test_the_least_number_of_descriptors_is_enough_to_serve(scripted):
+    _, origin = scripted(answer_each)
+    needed = int(re.search(r"needed=(\d+)", refusal(20)).group(1))
+    port = free_port()
+    with serve_with_descriptors(needed, "--listen", f"127.0.0.1:{port}", "--backend",
+                                origin.addresses[0]) as run:
+        wait_until(lambda: " serving " in run.stderr.readline(), 10, "it serves")
+        with RawClient(port) as client:
+            client.send(request(b"GET / HTTP/1.1"))
+            assert client.read_until(b"\r\n\r\nok").startswith(b"HTTP/1.1 200 ")
+        run.terminate()
+        run.communicate(timeout=20)
+        assert run.returncode == 0
 
 
 def test_descriptors_do_not_leak_whatever_becomes_of_connections(scripted):
