@@ -62,6 +62,8 @@ struct refusals {
 };
 
 struct worker {
+    _Alignas(
+        64) struct worker_stats stats; /* control reads them: their cache lines are their own */
     struct ev_loop *loop;
     struct proxy *proxy;
     pthread_t thread;
@@ -89,7 +91,6 @@ struct worker {
     uint32_t n_dead, max_dead;
     char date[40]; /* "Date: …\r\n", of the second date_at_s */
     int64_t date_at_s;
-    _Alignas(64) struct worker_stats stats;
 };
 
 /* Microseconds on the monotonic clock, as of the last return from the poll. */
