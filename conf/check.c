@@ -471,6 +471,7 @@ int conf_check(struct conf_owned *owned, const struct conf_node *root, struct co
         .errors = errors,
         .is_clean = errors->n == 0,
     };
+    owned->conf.request_id.header_n = (uint8_t)strlen(owned->conf.request_id.header);
     check_listeners(&checker);
     check_pools(&checker);
     check_routes(&checker);

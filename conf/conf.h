@@ -285,8 +285,9 @@ enum conf_request_id_mode {
 
 struct conf_request_id {
     enum conf_request_id_mode mode;
-    char *header;   /* the field's name */
-    bool to_client; /* responses carry it too */
+    char *header;     /* the field's name */
+    uint8_t header_n; /* its length */
+    bool to_client;   /* responses carry it too */
 };
 
 /* W3C Trace Context. */

@@ -35,7 +35,9 @@ struct client {
     uint8_t address_n;
     uint16_t port;
     char address[INET6_ADDRSTRLEN]; /* numeric; IPv4 in its own form also on IPv6 sockets */
-    struct proxy_end local;         /* where it connected to; the address only if is_proxied */
+    uint8_t local_port_n;
+    char local_port[5];     /* in digits, what local.port is */
+    struct proxy_end local; /* where it connected to; the address only if is_proxied */
 };
 
 /* Takes over a socket that listener has accepted from peer; closes it if that is one too many. */
@@ -57,6 +59,11 @@ static inline bool client_is_idle(const struct client *client)
 
 /* Whether client.max_requests allows more than the request that is being served. */
 bool client_may_ask_again(const struct client *client);
+
+static inline struct span client_local_port(const struct client *client)
+{
+    return (struct span){(const uint8_t *)client->local_port, client->local_port_n};
+}
 
 static inline struct span client_address(const struct client *client)
 {

@@ -38,13 +38,26 @@ static void set_peer(struct client *client, const struct proxy_end *peer)
         cidr_trusts(&client->conn.worker->proxy->conf->client, client_address(client));
 }
 
+static void set_local(struct client *client, const struct proxy_end *local)
+{
+    uint16_t port = local->port;
+    size_t at = sizeof client->local_port;
+    client->local = *local;
+    do {
+        client->local_port[--at] = (char)('0' + port % 10);
+        port = (uint16_t)(port / 10);
+    } while (port > 0);
+    client->local_port_n = (uint8_t)(sizeof client->local_port - at);
+    memmove(client->local_port, client->local_port + at, client->local_port_n);
+}
+
 void peer_init(struct client *client, const struct listener *listener,
                const struct sockaddr_storage *address)
 {
     struct proxy_end peer = {0};
     (void)end_of(address, &peer);
     client->awaits_proxy = listener->expects_proxy;
-    client->local.port = listener->port;
+    set_local(client, &(struct proxy_end){.port = listener->port});
     set_peer(client, &peer);
 }
 
@@ -60,7 +73,7 @@ enum proxy_status peer_read_header(struct client *client)
     client->awaits_proxy = false;
     if (header.has_ends) {
         client->is_proxied = true;
-        client->local = header.destination;
+        set_local(client, &header.destination);
         set_peer(client, &header.source);
     }
     return status;

@@ -27,19 +27,14 @@ static bool has(const struct request *r, enum h1_field_id id)
 
 /* ---- which fields do not go on ---- */
 
-static bool is_mode(const struct request *r, enum conf_forwarded_mode mode)
-{
-    return r->client->is_trusted && conf_of(r)->forwarded.mode == mode;
-}
-
 /* The ids of the fields that are dropped, or written anew with what they said. */
 static uint32_t replaced_ids(const struct request *r)
 {
     const struct conf_forwarded *conf = &conf_of(r)->forwarded;
     uint32_t ids = BIT(H1_HTTP2_SETTINGS) | (r->head.is_absolute_form ? BIT(H1_HOST) : 0);
-    if (is_mode(r, CONF_FORWARDED_PASS))
+    if (r->trail.mode == CONF_FORWARDED_PASS)
         return ids;
-    if (!is_mode(r, CONF_FORWARDED_APPEND))
+    if (r->trail.mode == CONF_FORWARDED_REPLACE)
         return ids | X_IDS | BIT(H1_FORWARDED);
     if ((conf->family & CONF_FORWARDED_X) != 0)
         ids |= BIT(H1_X_FORWARDED_FOR);
@@ -53,24 +48,40 @@ static uint32_t replaced_ids(const struct request *r)
 static bool is_disguised(struct span name)
 {
     uint8_t plain[LONGEST_X];
-    if (name.n < SHORTEST_X || name.n > LONGEST_X || (name.p[0] | 0x20) != 'x' ||
-        memchr(name.p, '_', name.n) == NULL)
+    if (memchr(name.p, '_', name.n) == NULL)
         return false;
     for (size_t i = 0; i < name.n; i++)
         plain[i] = name.p[i] == '_' ? '-' : name.p[i];
     return (BIT(h1_field_lookup((struct span){plain, name.n})) & X_IDS) != 0;
 }
 
+/* A field that the parser does not know: one that carries a request id is taken out for now. */
+static inline void mark_other(struct request *r, uint32_t i, struct span id_name)
+{
+    struct h1_field *field = &r->head.lines.fields[i];
+    struct span name = h1_field_name(field, r->message);
+    if (name.n == id_name.n && !field->is_hop && span_equal_nocase(name, id_name)) {
+        field->is_hop = true;
+        r->trail.n_request_ids++;
+        r->trail.request_id_field = i;
+    } else if (name.n >= SHORTEST_X && name.n <= LONGEST_X && (name.p[0] | 0x20) == 'x') {
+        field->is_hop |= is_disguised(name);
+    }
+}
+
 static void mark_fields(struct request *r)
 {
-    struct h1_lines *lines = &r->head.lines;
+    const struct h1_lines *lines = &r->head.lines;
+    const struct conf_request_id *conf = &conf_of(r)->request_id;
+    struct span id_name = {(const uint8_t *)conf->header,
+                           conf->mode != CONF_REQUEST_ID_OFF ? conf->header_n : 0};
     uint32_t replaced = replaced_ids(r), ids = 0;
     for (uint32_t i = 0; i < lines->n_fields; i++) {
-        struct h1_field *field = &lines->fields[i];
+        struct h1_field *field = &r->head.lines.fields[i];
         ids |= BIT(field->id);
         field->is_hop |= (replaced >> field->id & 1) != 0;
         if (field->id == H1_OTHER)
-            field->is_hop |= is_disguised(h1_field_name(field, r->message));
+            mark_other(r, i, id_name);
     }
     r->trail.field_ids = ids;
 }
@@ -130,37 +141,15 @@ static enum reason take_hop(struct request *r)
 
 /* ---- names: the request's and its trace's ---- */
 
-static bool is_named(const struct h1_field *field, const uint8_t *message, struct span name)
-{
-    return field->id == H1_OTHER && field->name_n == name.n &&
-           span_equal_nocase(h1_field_name(field, message), name);
-}
-
-/* Drops the fields of this name. Returns the only one; NULL for none or several. */
-static struct h1_field *take_only(struct request *r, struct span name)
-{
-    struct h1_lines *lines = &r->head.lines;
-    struct h1_field *found = NULL;
-    bool is_only = true;
-    for (uint32_t i = 0; i < lines->n_fields; i++) {
-        struct h1_field *field = &lines->fields[i];
-        if (field->is_hop || !is_named(field, r->message, name))
-            continue;
-        field->is_hop = true;
-        is_only = found == NULL;
-        found = field;
-    }
-    return is_only ? found : NULL;
-}
-
+/* A name that comes several times is none: which one others would read is unknown. */
 static void name_request(struct request *r)
 {
     const struct conf_request_id *conf = &conf_of(r)->request_id;
     struct trail *trail = &r->trail;
     if (conf->mode == CONF_REQUEST_ID_OFF)
         return;
-    struct h1_field *field = take_only(r, span_of(conf->header));
-    if (field != NULL && conf->mode == CONF_REQUEST_ID_PASS &&
+    struct h1_field *field = &r->head.lines.fields[trail->request_id_field];
+    if (trail->n_request_ids == 1 && conf->mode == CONF_REQUEST_ID_PASS &&
         request_id_is_valid(h1_field_value(field, r->message))) {
         field->is_hop = false;
         trail->request_id = TRAIL_NAME_PASSED;
@@ -197,6 +186,8 @@ static void name_trace(struct request *r)
 
 enum reason trail_prepare(struct request *r)
 {
+    if (r->client->is_trusted)
+        r->trail.mode = conf_of(r)->forwarded.mode;
     mark_fields(r);
     name_request(r);
     name_trace(r);
@@ -250,7 +241,7 @@ static void add_values(struct head *head, const struct request *r, enum h1_field
 
 static void add_x_forwarded(struct head *head, const struct request *r, struct span host)
 {
-    bool continues = is_mode(r, CONF_FORWARDED_APPEND);
+    bool continues = r->trail.mode == CONF_FORWARDED_APPEND;
     head_add(head, SPAN("X-Forwarded-For: "));
     if (continues)
         add_values(head, r, H1_X_FORWARDED_FOR);
@@ -260,11 +251,8 @@ static void add_x_forwarded(struct head *head, const struct request *r, struct s
         head_add(head, SPAN("X-Forwarded-Proto: http\r\n"));
     if (host.n > 0 && (!continues || !has(r, H1_X_FORWARDED_HOST)))
         head_add_field(head, SPAN("X-Forwarded-Host"), host);
-    if (!continues || !has(r, H1_X_FORWARDED_PORT)) {
-        head_add(head, SPAN("X-Forwarded-Port: "));
-        head_add_u64(head, r->client->local.port);
-        head_add(head, SPAN("\r\n"));
-    }
+    if (!continues || !has(r, H1_X_FORWARDED_PORT))
+        head_add_field(head, SPAN("X-Forwarded-Port"), client_local_port(r->client));
 }
 
 /* An element's value: in quotes where it is no token (RFC 7239 section 4). A host that the parser
@@ -282,7 +270,7 @@ static void add_forwarded(struct head *head, const struct request *r, struct spa
     struct span client = client_address(r->client);
     bool is_v6 = memchr(client.p, ':', client.n) != NULL;
     head_add(head, SPAN("Forwarded: "));
-    if (is_mode(r, CONF_FORWARDED_APPEND))
+    if (r->trail.mode == CONF_FORWARDED_APPEND)
         add_values(head, r, H1_FORWARDED);
     head_add(head, is_v6 ? SPAN("for=\"[") : SPAN("for="));
     head_add(head, client);
@@ -294,11 +282,17 @@ static void add_forwarded(struct head *head, const struct request *r, struct spa
     head_add(head, SPAN(";proto=http\r\n"));
 }
 
+static struct span id_field_name(const struct request *r)
+{
+    const struct conf_request_id *conf = &conf_of(r)->request_id;
+    return (struct span){(const uint8_t *)conf->header, conf->header_n};
+}
+
 static void add_names(struct head *head, const struct request *r)
 {
     const struct trail *trail = &r->trail;
     if (trail->request_id == TRAIL_NAME_MADE)
-        head_add_field(head, span_of(conf_of(r)->request_id.header), trail_request_id(r));
+        head_add_field(head, id_field_name(r), trail_request_id(r));
     if (trail->trace == TRAIL_NAME_MADE)
         head_add_field(head, SPAN("traceparent"),
                        (struct span){trail->made_traceparent, TRACEPARENT_BYTES});
@@ -307,7 +301,7 @@ static void add_names(struct head *head, const struct request *r)
 void trail_add(struct head *head, const struct request *r)
 {
     enum conf_forwarded_family family =
-        is_mode(r, CONF_FORWARDED_PASS) ? CONF_FORWARDED_NONE : conf_of(r)->forwarded.family;
+        r->trail.mode == CONF_FORWARDED_PASS ? CONF_FORWARDED_NONE : conf_of(r)->forwarded.family;
     struct span host = in_head(r, r->head.authority);
     if ((family & CONF_FORWARDED_X) != 0)
         add_x_forwarded(head, r, host);
@@ -333,14 +327,13 @@ void trail_mark_response(const struct request *r, struct h1_lines *lines, const 
 {
     if (!tells_client(r))
         return;
-    struct span name = span_of(conf_of(r)->request_id.header);
     for (uint32_t i = 0; i < lines->n_fields; i++)
-        if (is_named(&lines->fields[i], message, name))
+        if (span_equal_nocase(h1_field_name(&lines->fields[i], message), id_field_name(r)))
             lines->fields[i].is_hop = true;
 }
 
 void trail_add_to_response(struct head *head, const struct request *r)
 {
     if (tells_client(r))
-        head_add_field(head, span_of(conf_of(r)->request_id.header), trail_request_id(r));
+        head_add_field(head, id_field_name(r), trail_request_id(r));
 }

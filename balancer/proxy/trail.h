@@ -15,6 +15,7 @@
 
 #include "balancer/http/h1.h"
 #include "balancer/http/trace.h"
+#include "conf/conf.h"
 
 struct head;
 struct request;
@@ -24,7 +25,9 @@ enum trail_name { TRAIL_NAME_NONE, TRAIL_NAME_PASSED, TRAIL_NAME_MADE };
 
 /* Part of struct request, and zero at first. */
 struct trail {
-    uint32_t field_ids; /* bits of enum h1_field_id: which fields the head has */
+    enum conf_forwarded_mode mode; /* REPLACE unless the client is trusted */
+    uint32_t field_ids;            /* bits of enum h1_field_id: which fields the head has */
+    uint32_t n_request_ids, request_id_field; /* fields that carry one, and the last of them */
     bool has_max_forwards;
     uint32_t max_forwards; /* as it goes on */
     enum trail_name request_id, trace;

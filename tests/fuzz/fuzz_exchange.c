@@ -111,7 +111,7 @@ static void build_house(void)
                    .trusted_proxies = &anybody,
                    .n_trusted_proxies = 1},
         .forwarded = {CONF_FORWARDED_BOTH, CONF_FORWARDED_APPEND},
-        .request_id = {CONF_REQUEST_ID_PASS, (char *)"X-Request-Id", true},
+        .request_id = {CONF_REQUEST_ID_PASS, (char *)"X-Request-Id", 12, true},
         .traceparent = CONF_TRACEPARENT_START,
         .workers = 1,
         .buffer_bytes = 8192,
