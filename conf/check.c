@@ -239,16 +239,6 @@ static void check_affinity(struct checker *checker, struct conf_pool *pool,
                     "found %g, expected 0 or at least 1", pool->balance_factor);
 }
 
-/* The layout of another program's algorithm is what it has for these very weights. */
-static void check_ramp(struct checker *checker, const struct conf_pool *pool,
-                       const struct conf_node *node)
-{
-    if (pool->ramp_ms > 0 && pool->algorithm >= CONF_ALGORITHM_NGINX)
-        report_pool(checker, pool, place_of(checker, node, "ramp"), ".ramp",
-                    "found a ramp with the algorithm of another program, expected none: weights "
-                    "on their way would change its layout");
-}
-
 /* A body that is looked through waits in the buffer behind its request's head. */
 static void check_key_body(struct checker *checker, const struct conf_pool *pool,
                            const struct conf_node *node)
@@ -262,6 +252,16 @@ static void check_key_body(struct checker *checker, const struct conf_pool *pool
                 "found %" PRIu32 " bytes beside a client.max_head_size of %" PRIu32
                 ", expected both to fit into a buffer_size of %" PRIu32,
                 pool->key_body_bytes, conf->client.max_head_bytes, conf->buffer_bytes);
+}
+
+/* The layout of another program's algorithm is what it has for these very weights. */
+static void check_ramp(struct checker *checker, const struct conf_pool *pool,
+                       const struct conf_node *node)
+{
+    if (pool->ramp_ms > 0 && pool->algorithm >= CONF_ALGORITHM_NGINX)
+        report_pool(checker, pool, place_of(checker, node, "ramp"), ".ramp",
+                    "found a ramp with the algorithm of another program, expected none: weights "
+                    "on their way would change its layout");
 }
 
 static void check_pool(struct checker *checker, struct conf_pool *pool,

@@ -341,7 +341,9 @@ static void send_post(int fd, uint8_t which)
                      "Content-Length: %u\r\n\r\n%s",
                      ++scene.n_posts, is_json ? "Content-Type: application/json\r\n" : "",
                      which >> 5u & 1u ? "Expect: 100-continue\r\n" : "", length,
-                     which & 1u ? "" : is_json ? "{\"id\"" : "12345");
+                     which & 1u ? ""
+                     : is_json  ? "{\"id\""
+                                : "12345");
     put(fd, text, (size_t)n);
 }
 
