@@ -158,7 +158,8 @@ static void put_reason(struct page *page, const char *name, unsigned reason, siz
 static void put_refused(struct page *page)
 {
     static const enum reason reasons[] = {REASON_TOO_MANY_CONNECTIONS, REASON_LISTENER_FULL,
-                                          REASON_ADDRESS_FULL, REASON_NO_DESCRIPTORS};
+                                          REASON_ADDRESS_FULL,         REASON_NO_DESCRIPTORS,
+                                          REASON_PROXY_REFUSED,        REASON_PROXY_BAD};
     static const char name[] = "client_connections_refused_total";
     put_head(page, name, "counter", "Client connections closed at once, by reason");
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)

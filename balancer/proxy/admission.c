@@ -201,6 +201,18 @@ enum reason admission_enter(struct admission *admission, uint32_t listener,
     return REASON_OK;
 }
 
+enum reason admission_rename(struct admission *admission, const struct ip *ip,
+                             struct admission_ticket *ticket)
+{
+    struct admission_address *address = NULL;
+    if (is_counted(admission, ip) && !add(admission, id_of(ip), &address))
+        return REASON_ADDRESS_FULL;
+    if (ticket->address != NULL)
+        drop(admission, ticket->address);
+    ticket->address = address;
+    return REASON_OK;
+}
+
 void admission_leave(struct admission *admission, const struct admission_ticket *ticket)
 {
     if (ticket->address != NULL)

@@ -53,6 +53,11 @@ enum reason admission_enter(struct admission *admission, uint32_t listener,
                             const struct sockaddr_storage *peer,
                             struct admission_ticket *ret_ticket);
 
+/* Any worker. The connection is from ip, as the proxy says whose address it was counted under until
+ * now. REASON_OK, or ADDRESS_FULL; the ticket is to be given back either way. */
+enum reason admission_rename(struct admission *admission, const struct ip *ip,
+                             struct admission_ticket *ticket);
+
 void admission_leave(struct admission *admission, const struct admission_ticket *ticket);
 
 /* The address of a socket's other end. */

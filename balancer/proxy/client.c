@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "balancer/log/log.h"
 #include "balancer/proxy/listener.h"
 #include "balancer/proxy/peer.h"
 #include "balancer/proxy/request.h"
@@ -45,12 +44,12 @@ static void on_io(struct conn *conn, int revents)
     client_run(client);
 }
 
-/* A connection that did not begin as its listener wants it. */
+/* A connection that did not begin as its listener wants it, or whose client has too many. */
 static void refuse(struct client *client, enum reason reason)
 {
-    counter_add(&client->conn.worker->stats.unrouted[reason], 1);
-    log_event(LOG_DEBUG, reason_word(reason), LOG_STR("client", client->address),
-              LOG_U64("client_port", client->port));
+    struct ip ip;
+    bool is_ip = ip_parse(client_address(client), &ip);
+    worker_refuse(client->conn.worker, reason, is_ip ? &ip : NULL);
     client_close(client, reason);
 }
 
@@ -78,7 +77,9 @@ void client_accept(struct worker *worker, const struct listener *listener, int f
     struct admission_ticket ticket;
     enum reason reason = admission_enter(&proxy->admission, listener->index, peer, &ticket);
     if (reason != REASON_OK) {
-        worker_refuse(worker, reason, peer);
+        struct ip ip;
+        ip_of_peer(peer, &ip);
+        worker_refuse(worker, reason, &ip);
         (void)close(fd);
         return;
     }
@@ -213,13 +214,26 @@ static bool begin_request(struct client *client)
     return true;
 }
 
+/* The proxy came in as itself; now the client is known. */
+static bool enter_proxied(struct client *client)
+{
+    struct ip ip;
+    if (!client->is_proxied || !ip_parse(client_address(client), &ip))
+        return true;
+    enum reason reason =
+        admission_rename(&client->conn.worker->proxy->admission, &ip, &client->ticket);
+    if (reason != REASON_OK)
+        refuse(client, reason);
+    return reason == REASON_OK;
+}
+
 /* Returns whether the PROXY protocol's header is through. */
 static bool read_header(struct client *client)
 {
     const struct conn *conn = &client->conn;
     enum proxy_status status = peer_read_header(client);
     if (status == PROXY_DONE)
-        return true;
+        return enter_proxied(client);
     if (status == PROXY_MORE && !conn->read_ended && conn->error == 0)
         return false;
     /* One that closes without a word looks whether we are alive, as load balancers do. */

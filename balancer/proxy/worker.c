@@ -57,22 +57,19 @@ uint64_t worker_clients(const struct worker *worker)
 /* Between two lines of the event log about the same kind of refusal. */
 #define REFUSAL_PAUSE_US (10 * UINT64_C(1000000))
 
-void worker_refuse(struct worker *worker, enum reason reason, const struct sockaddr_storage *peer)
+void worker_refuse(struct worker *worker, enum reason reason, const struct ip *client)
 {
     struct refusals *refusals = &worker->refusals;
     counter_add(&worker->stats.refused[reason], 1);
     refusals->silent[reason]++;
     if (worker->now_us < refusals->next_us[reason])
         return;
-    struct ip ip;
-    char client[INET6_ADDRSTRLEN] = "";
-    if (peer != NULL) {
-        ip_of_peer(peer, &ip);
-        (void)ip_print(&ip, client);
-    }
+    char text[INET6_ADDRSTRLEN] = "";
+    if (client != NULL)
+        (void)ip_print(client, text);
     log_event(LOG_WARN, "connections_refused", LOG_STR("reason", reason_word(reason)),
               LOG_U64("count", refusals->silent[reason]),
-              LOG_STR("last_client", peer != NULL ? client : NULL));
+              LOG_STR("last_client", client != NULL ? text : NULL));
     refusals->silent[reason] = 0;
     refusals->next_us[reason] = worker->now_us + REFUSAL_PAUSE_US;
 }

@@ -32,6 +32,7 @@
 
 struct client;
 struct corpse;
+struct ip;
 struct listener;
 
 /* What all workers share; control owns it, and it outlives them. */
@@ -108,8 +109,9 @@ struct pool_view *worker_pool(struct worker *worker, size_t pool_index);
 /* A whole Date field line, made anew once a second. */
 struct span worker_date(struct worker *worker);
 
-/* Counts a connection that is not taken, and tells the event log now and then. peer may be NULL. */
-void worker_refuse(struct worker *worker, enum reason reason, const struct sockaddr_storage *peer);
+/* Counts a connection that is not taken, and tells the event log now and then. client may be NULL.
+ */
+void worker_refuse(struct worker *worker, enum reason reason, const struct ip *client);
 
 /* Hands an object back to its slab at the end of the turn, so that callers up the stack may still
  * look at it. */

@@ -60,8 +60,8 @@ def proxied(scripted):
     return start
 
 
-def unrouted(balancer, reason):
-    return balancer.metrics().sum("quoit_unrouted_requests_total", reason=reason)
+def refused(balancer, reason):
+    return balancer.metrics().sum("quoit_client_connections_refused_total", reason=reason)
 
 
 # --- taken ----------------------------------------------------------------------------------------
@@ -135,10 +135,10 @@ def test_an_address_that_is_not_trusted_is_refused_whatever_it_sends(proxied):
             with contextlib.suppress(OSError):
                 client.send(data)
             assert client.read_to_end() == b""
-    wait_until(lambda: unrouted(origin.balancer, "proxy_refused") == 2)
-    assert origin.received == b"" and unrouted(origin.balancer, "proxy_bad") == 0
-    events = origin.balancer.events("proxy_refused")
-    assert [event["client"] for event in events] == ["127.0.0.1"] * 2
+    wait_until(lambda: refused(origin.balancer, "proxy_refused") == 2)
+    assert origin.received == b"" and refused(origin.balancer, "proxy_bad") == 0
+    [event] = origin.balancer.events("connections_refused")
+    assert (event["reason"], event["last_client"]) == ("proxy_refused", "127.0.0.1")
 
 
 WRONG = {
@@ -162,7 +162,7 @@ WRONG = {
 def test_a_connection_that_begins_otherwise_is_closed_without_a_word(proxied, name):
     port, origin = proxied()
     assert raw(port, WRONG[name]) == b""
-    wait_until(lambda: unrouted(origin.balancer, "proxy_bad") == 1)
+    wait_until(lambda: refused(origin.balancer, "proxy_bad") == 1)
     assert origin.received == b""
 
 
@@ -178,7 +178,7 @@ def test_a_header_that_does_not_come_in_time_is_refused(proxied, sent):
     with RawClient(port) as client:
         client.send(sent)
         assert client.read_to_end() == b""
-    wait_until(lambda: unrouted(origin.balancer, "proxy_bad") == 1)
+    wait_until(lambda: refused(origin.balancer, "proxy_bad") == 1)
 
 
 def test_a_header_cut_short_is_refused_and_a_mere_look_is_not(proxied):
@@ -190,7 +190,25 @@ def test_a_header_cut_short_is_refused_and_a_mere_look_is_not(proxied):
         client.send(V2[:-1])
         client.half_close()
         assert client.read_to_end() == b""
-    wait_until(lambda: unrouted(origin.balancer, "proxy_bad") == 1)
+    wait_until(lambda: refused(origin.balancer, "proxy_bad") == 1)
+
+
+def test_the_limit_on_an_addresss_connections_counts_the_client_in_the_header(proxied):
+    port, origin = proxied(client={"max_connections_per_address": 2})
+    with contextlib.ExitStack() as stack:
+        def connect(address):
+            client = stack.enter_context(RawClient(port))
+            client.send(V1.replace(b"192.0.2.7", address) + request())
+            return client
+
+        for address in 2 * [b"192.0.2.7", b"192.0.2.8"]:
+            connect(address).read_until(b"\r\n\r\nok")
+        assert connect(b"192.0.2.7").read_to_end() == b""
+        connect(b"192.0.2.9").read_until(b"\r\n\r\nok")
+    wait_until(lambda: refused(origin.balancer, "address_full") == 1)
+    [event] = origin.balancer.events("connections_refused")
+    assert event["last_client"] == "192.0.2.7"
+    wait_until(lambda: raw(port, V1 + CLOSE) != b"")
 
 
 def test_only_the_listener_that_says_so_wants_the_header(scripted):
@@ -329,7 +347,7 @@ backend back
     [line] = origin.balancer.wait_access(1)
     assert (line["client"], line["client_port"]) == (address, source)
     assert values_of(origin.received, b"x-forwarded-port") == [b"%d" % front]
-    assert unrouted(origin.balancer, "proxy_bad") == 0
+    assert refused(origin.balancer, "proxy_bad") == 0
 
 
 @needs_haproxy

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "balancer/http/cidr.h"
 #include "balancer/proxy/admission.h"
 
 static struct conf_listener listeners[2];
@@ -197,6 +198,28 @@ static void test_workers_share_the_counts_and_lose_none(void **state)
     leave_all(NULL, 0);
 }
 
+static enum reason rename_to(const char *text, struct admission_ticket *ticket)
+{
+    struct ip ip;
+    assert_true(ip_parse(span_of(text), &ip));
+    return admission_rename(&admission, &ip, ticket);
+}
+
+static void test_a_connection_is_counted_where_its_proxy_says_it_is_from(void **state)
+{
+    (void)state;
+    struct admission_ticket t[4];
+    begin(100, 2);
+    assert_enters("192.0.2.1", &t[0]);
+    assert_enters("192.0.2.1", &t[1]);
+    assert_int_equal(rename_to("198.51.100.7", &t[0]), REASON_OK);
+    assert_enters("192.0.2.1", &t[2]); /* there is room again */
+    assert_int_equal(rename_to("198.51.100.7", &t[1]), REASON_OK);
+    assert_int_equal(rename_to("198.51.100.7", &t[2]), REASON_ADDRESS_FULL);
+    assert_enters("192.0.2.1", &t[3]); /* the refused one has kept the place that it had */
+    leave_all(t, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +232,7 @@ int main(void)
         cmocka_unit_test(test_trusted_proxies_may_have_any_number),
         cmocka_unit_test(test_a_flood_of_addresses_ends_at_the_limit_on_connections),
         cmocka_unit_test(test_workers_share_the_counts_and_lose_none),
+        cmocka_unit_test(test_a_connection_is_counted_where_its_proxy_says_it_is_from),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
