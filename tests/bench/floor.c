@@ -3,10 +3,10 @@
  *
  *     bench_floor PORT ORIGIN_PORT [splice]
  *
- * A shuttle of bytes on one epoll set: each client's connection has one of its own to the origin, and
- * what either side sends is written to the other at once. It reads no HTTP, so it parses, checks,
- * chooses, adds and counts nothing. With `splice` the bytes go through a pipe in the kernel instead
- * of a buffer.
+ * A shuttle of bytes on one epoll set: each client's connection has one of its own to the origin,
+ * and what either side sends is written to the other at once. It reads no HTTP, so it parses,
+ * checks, chooses, adds and counts nothing. With `splice` the bytes go through a pipe in the kernel
+ * instead of a buffer.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,7 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MAX_EVENTS = 256, BUFFER_BYTES = 256 * 1024 };
+enum { MAX_EVENTS = 256, BUFFER_BYTES = 256 * 1024, PIPE_BYTES = 1024 * 1024 };
 
 /* One end; what it has read waits for the other in `waiting`, or in the pipe. */
 struct end {
@@ -126,8 +126,8 @@ static void shuttle_by_pipe(struct end *from)
 {
     if (from->n > 0)
         return;
-    ssize_t n = splice(from->fd, NULL, from->pipe[1], NULL, BUFFER_BYTES * 4,
-                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    ssize_t n =
+        splice(from->fd, NULL, from->pipe[1], NULL, PIPE_BYTES, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (n == 0 || (n < 0 && errno != EAGAIN)) {
         close_pair(from);
     } else if (n > 0) {
@@ -162,7 +162,7 @@ static struct end *end_new(int fd)
     if (is_splicing) {
         if (pipe2(end->pipe, O_NONBLOCK) != 0)
             die("pipe2");
-        (void)fcntl(end->pipe[0], F_SETPIPE_SZ, BUFFER_BYTES * 4);
+        (void)fcntl(end->pipe[0], F_SETPIPE_SZ, PIPE_BYTES);
     }
     int one = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));

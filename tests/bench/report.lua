@@ -8,3 +8,12 @@ function done(summary, latency, requests)
         latency:percentile(50), latency:percentile(99),
         errors.connect, errors.read, errors.write, errors.status, errors.timeout))
 end
+
+-- The argument is the size of the requests' bodies; 0: they have none.
+function init(args)
+    local body_bytes = tonumber(args[1])
+    if body_bytes > 0 then
+        wrk.method = "POST"
+        wrk.body = string.rep("y", body_bytes)
+    end
+end

@@ -1,243 +1,87 @@
 #!/usr/bin/python3
-"""Measures quoit beside nginx and HAProxy, all in one run, and prints a Markdown table.
+"""Measures quoit beside nginx, HAProxy, nghttpx and a bare byte shuttle, and prints Markdown tables.
 
-Every proxy has one worker, the same origin behind it and the same load in front of it; rounds take
-turns, so that whatever else the machine does meets all of them. docs/performance.md tells the method.
+All get the same load in front and the same origin behind, in one run; rounds take turns, so that
+whatever else the machine does meets all of them. docs/performance.md tells the method.
 """
 import argparse
 import contextlib
-import http.client
 import json
-import os
 import pathlib
-import re
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-CONNECTIONS = 64
-TICKS = os.sysconf("SC_CLK_TCK")
-
-# What a browser sends, for realistic heads.
-HEADERS = {
-    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
-    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
-    "Accept-Language": "en-US,en;q=0.5",
-    "Accept-Encoding": "gzip, deflate, br",
-    "Cookie": "session=0123456789abcdef0123456789abcdef; theme=dark",
-    "Upgrade-Insecure-Requests": "1",
-}
-
-
-class Case:
-    def __init__(self, name, target, body_bytes, close=False):
-        self.name, self.target, self.body_bytes, self.close = name, target, body_bytes, close
-
-    def headers(self):
-        return {**HEADERS, "Connection": "close"} if self.close else HEADERS
-
+import counts
+import loads
+import proxies
+from loads import Case
 
 CASES = [
-    Case("small, keep-alive", "/small", 100),
-    Case("64 KiB", "/64k", 65536),
-    Case("1 MiB", "/1m", 1048576),
-    Case("new connection per request", "/small", 100, close=True),
+    Case("small", "small", "/small", 100),
+    Case("small512", "small, 512 connections", "/small", 100, connections=512),
+    Case("64k", "64 KiB", "/64k", 65536),
+    Case("1m", "1 MiB", "/1m", 1048576),
+    Case("post", "16 KiB POST", "/small", 100, body_bytes=16384),
+    Case("close", "a connection per request", "/small", 100, close=True),
 ]
+OTHERS = ["memory", "latency", "workers"]
 
-NGINX = """
-user root;
-worker_processes 1;
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx.log error;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    scgi_temp_path {folder}/scgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    keepalive_requests 1000000000;
-    upstream origin {{
-        server 127.0.0.1:{origin};
-        keepalive 64;
-        keepalive_requests 1000000000;
-    }}
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{
-            proxy_pass http://origin;
-            proxy_http_version 1.1;
-            proxy_max_temp_file_size 0;
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header X-Forwarded-Host $http_host;
-        }}
-    }}
-}}
-"""
-
-HAPROXY = """
-global
-    nbthread 1
-    maxconn 4096
-defaults
-    mode http
-    timeout client 30s
-    timeout server 30s
-    timeout connect 5s
-    http-reuse always
-    option forwardfor
-frontend front
-    bind 127.0.0.1:{port}
-    http-request set-header X-Forwarded-Proto http
-    http-request set-header X-Forwarded-Host %[req.hdr(host)]
-    default_backend back
-backend back
-    server origin 127.0.0.1:{origin}
-"""
+# At most this many times the CPU per request of another proxy.
+GOALS = [
+    ("small", "floor", 1.15),
+    ("small", "nginx", 0.85),
+    ("small", "haproxy", 0.70),
+    ("small512", "nginx", 0.85),
+    ("64k", "nginx", 0.50),
+    ("64k", "haproxy", 0.50),
+    ("64k", "nghttpx", 0.70),
+    ("1m", "nginx", 0.60),
+    ("1m", "nghttpx", 0.80),
+    ("post", "nginx", 0.80),
+    ("close", "nginx", 0.90),
+]
+# Resident KiB for each idle connection, at most.
+MEMORY_GOALS = {"keep-alive": 1.0, "tunnels": 8.0}
+IDLE_USES = {"keep-alive": loads.use_keepalive, "tunnels": loads.use_tunnel}
+IDLE_CONNECTIONS = 10000
+LATENCY_LOAD = 0.7
 
 
-# --- processes ----------------------------------------------------------------------------------
+class Bench:
+    """What all measurements need."""
+
+    def __init__(self, arguments, folder, origin):
+        self.arguments, self.folder, self.origin = arguments, folder, origin
+        self.tools = {"quoit": arguments.quoit.resolve()}
+        for name in ("bench_floor", "bench_rate"):
+            self.tools[name] = arguments.tools.resolve() / name
+        self.n_started = 0
+
+    def running(self, name, core=proxies.PROXY_CORE):
+        self.n_started += 1
+        folder = self.folder / f"{self.n_started}-{name}"
+        return proxies.running_proxy(name, folder, self.origin, self.tools, core=core)
 
 
-def pinned(core, command):
-    return ["taskset", "-c", str(core), *map(str, command)] if os.cpu_count() > 1 else command
+def in_turn(names, round_number):
+    """Another one is first in each round."""
+    turn = round_number % len(names)
+    return names[turn:] + names[:turn]
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def say(text):
+    print(text, file=sys.stderr, flush=True)
 
 
-@contextlib.contextmanager
-def running(command, log):
-    with open(log, "wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
-                                   stderr=subprocess.STDOUT)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+# --- the closed loop: CPU per request -----------------------------------------------------------
 
 
-@contextlib.contextmanager
-def running_origin(binary):
-    process = subprocess.Popen(pinned(1, [binary, 0]), stdout=subprocess.PIPE, text=True)
-    try:
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
-
-
-class Proxy:
-    def __init__(self, name, port, process, log):
-        self.name, self.port, self.process, self.log = name, port, process, log
-
-    def pids(self):
-        """The process and its children: nginx has a worker."""
-        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [self.process.pid, *map(int, children.read_text().split())]
-
-    def cpu_seconds(self):
-        """User and system time of all threads of all its processes so far."""
-        total = 0
-        for pid in self.pids():
-            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / TICKS
-
-
-def proxy_command(name, folder, port, origin, quoit):
-    if name in ("floor", "splice"):
-        return [quoit.parent / "tests/bench/bench_floor", port, origin, name]
-    if name == "quoit":
-        return [quoit, "serve", "--listen", f"127.0.0.1:{port}", "--backend",
-                f"127.0.0.1:{origin}", "--workers", "1"]
-    template, suffix = {"nginx": (NGINX, "conf"), "haproxy": (HAPROXY, "cfg")}[name]
-    path = folder / f"{name}.{suffix}"
-    path.write_text(template.format(folder=folder, port=port, origin=origin))
-    if name == "nginx":
-        return ["/usr/sbin/nginx", "-e", folder / "nginx.log", "-c", path]
-    return ["/usr/sbin/haproxy", "-db", "-f", path]
-
-
-@contextlib.contextmanager
-def running_proxy(name, folder, origin, quoit):
-    port = free_port()
-    command = proxy_command(name, folder, port, origin, quoit)
-    log = folder / f"{name}.out"
-    with running(pinned(0, command), log) as process:
-        proxy = Proxy(name, port, process, log)
-        deadline = time.monotonic() + 10
-        while not answers(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"{name} did not start:\n{log.read_text()}")
-            time.sleep(0.05)
-        yield proxy
-
-
-def answers(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        return True
-    except OSError:
-        return False
-
-
-# --- measuring ----------------------------------------------------------------------------------
-
-
-def check_answer(proxy, case):
-    """One request: the status and the whole body are what the origin sends."""
-    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)
-    connection.request("GET", case.target, headers=case.headers())
-    response = connection.getresponse()
-    body = response.read()
-    connection.close()
-    if response.status != 200 or body != b"x" * case.body_bytes:
-        sys.exit(f"{proxy.name}: {case.target}: {response.status}, {len(body)} bytes")
-
-
-def load(proxy, case, seconds):
-    """One run of wrk on the other core."""
-    command = ["wrk", "-t", "1", "-c", CONNECTIONS, "-d", f"{seconds}s", "-s",
-               HERE / "report.lua"]
-    for name, value in case.headers().items():
-        command += ["-H", f"{name}: {value}"]
-    command += [f"http://127.0.0.1:{proxy.port}{case.target}"]
-    result = subprocess.run(pinned(1, list(map(str, command))), capture_output=True, text=True,
-                            timeout=seconds + 30, check=True)
-    return json.loads(result.stdout.splitlines()[-1])
-
-
-def check_load(proxy, case, report):
-    """No error of any kind, and as many bytes as that many whole answers have."""
-    if any(report["errors"].values()):
-        sys.exit(f"{proxy.name}, {case.name}: {report['errors']}")
-    if not report["requests"] or report["bytes"] < report["requests"] * case.body_bytes:
-        sys.exit(f"{proxy.name}, {case.name}: answers are missing or short: {report}")
-
-
-def measure(proxy, case, seconds):
+def measure(proxy, case, seconds, core=proxies.LOAD_CORE):
     before = proxy.cpu_seconds()
-    report = load(proxy, case, seconds)
+    report = loads.wrk(proxy, case, seconds, core)
     spent = proxy.cpu_seconds() - before
-    check_load(proxy, case, report)
     return {
         "requests_per_s": report["requests"] / report["seconds"],
         "cpu_us": spent / report["requests"] * 1e6,
@@ -246,42 +90,28 @@ def measure(proxy, case, seconds):
     }
 
 
-def measure_all(proxies, cases, arguments):
-    """{(case name, proxy name): [one measurement a round]}"""
+def takes_part(name, case):
+    """
+    The shuttle has no connection to the origin of its own, to keep when the client's goes; nghttpx
+    keeps none either then, and answers many such requests with 502.
+    """
+    return not (case.close and name in ("floor", "splice", "nghttpx"))
+
+
+def measure_load(running, cases, arguments):
+    """{(case word, proxy name): [one measurement a round]}"""
     results = {}
     for round_number in range(arguments.rounds):
         for case in cases:
-            turn = round_number % len(proxies)
-            for proxy in proxies[turn:] + proxies[:turn]:
-                check_answer(proxy, case)
+            for proxy in in_turn([p for p in running if takes_part(p.name, case)], round_number):
+                loads.check_answer(proxy, case)
                 if arguments.warm_up:
-                    load(proxy, case, arguments.warm_up)
+                    loads.wrk(proxy, case, arguments.warm_up)
                 result = measure(proxy, case, arguments.seconds)
-                results.setdefault((case.name, proxy.name), []).append(result)
-                print(f"round {round_number + 1}: {case.name}, {proxy.name}: "
-                      f"{result['requests_per_s']:.0f}/s, {result['cpu_us']:.1f} us",
-                      file=sys.stderr)
+                results.setdefault((case.word, proxy.name), []).append(result)
+                say(f"round {round_number + 1}: {case.name}, {proxy.name}: "
+                    f"{result['requests_per_s']:.0f}/s, {result['cpu_us']:.1f} us")
     return results
-
-
-def count_calls(proxy, case):
-    """System calls per request, by strace over one second of load: {name: calls}."""
-    with tempfile.NamedTemporaryFile("r") as output:
-        command = ["strace", "-c", "-f", "-o", output.name]
-        for pid in proxy.pids():
-            command += ["-p", str(pid)]
-        tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        for _ in proxy.pids():
-            tracer.stderr.readline()  # "Process N attached"
-        report = load(proxy, case, 1)
-        tracer.send_signal(2)
-        tracer.communicate(timeout=20)
-        rows = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(?:\d+ +)?(\w+)$", output.read(),
-                          re.MULTILINE)
-    return {name: int(calls) / report["requests"] for calls, name in rows if name != "total"}
-
-
-# --- printing -----------------------------------------------------------------------------------
 
 
 def median(rounds, field):
@@ -294,62 +124,233 @@ def spread(rounds, field):
     return (max(values) - min(values)) / 2 / median(rounds, field) * 100
 
 
-def print_table(results, cases, proxies):
-    print("| case | proxy | requests/s | CPU µs/request | ± % | CPU against nginx | p50 ms | p99 ms |")
-    print("|---|---|---:|---:|---:|---:|---:|---:|")
+def ratio(results, word, name, other):
+    """The median over the rounds of name's CPU per request against other's in the same round."""
+    both = zip(results[word, name], results[word, other])
+    return statistics.median(a["cpu_us"] / b["cpu_us"] for a, b in both)
+
+
+def print_load(results, cases, names):
+    print("\n| case | proxy | requests/s | CPU µs/request | ± % | quoit's CPU against it |")
+    print("|---|---|---:|---:|---:|---:|")
     for case in cases:
-        nginx = results.get((case.name, "nginx"))
-        for proxy in proxies:
-            rounds = results[case.name, proxy.name]
-            cpu = median(rounds, "cpu_us")
-            ratio = f"{cpu / median(nginx, 'cpu_us'):.2f}" if nginx else "-"
-            print(f"| {case.name} | {proxy.name} | {median(rounds, 'requests_per_s'):.0f} "
-                  f"| {cpu:.1f} | {spread(rounds, 'cpu_us'):.0f} | {ratio} "
-                  f"| {median(rounds, 'p50_us') / 1000:.2f} "
-                  f"| {median(rounds, 'p99_us') / 1000:.2f} |")
+        for name in names:
+            rounds = results.get((case.word, name))
+            if not rounds:
+                continue
+            against = "-"
+            if name != "quoit" and (case.word, "quoit") in results:
+                against = f"{ratio(results, case.word, 'quoit', name):.2f}"
+            print(f"| {case.name} | {name} | {median(rounds, 'requests_per_s'):.0f} "
+                  f"| {median(rounds, 'cpu_us'):.1f} | {spread(rounds, 'cpu_us'):.0f} "
+                  f"| {against} |")
 
 
-def print_calls(proxies, cases):
+def print_goals(results, cases):
+    print("\n| case | against | goal | measured | |\n|---|---|---:|---:|---|")
+    for word, other, goal in GOALS:
+        if (word, other) not in results or (word, "quoit") not in results:
+            continue
+        name = next(case.name for case in cases if case.word == word)
+        found = ratio(results, word, "quoit", other)
+        print(f"| {name} | {other} | {goal:.2f} | {found:.2f} | {verdict(found, goal)} |")
+
+
+def verdict(found, goal):
+    return "met" if round(found, 2) <= goal else "missed"
+
+
+# --- one worker against two ---------------------------------------------------------------------
+
+
+def measure_workers(bench, case):
+    """CPU per request of one worker and of two. Nothing is tied to a core: the two need both."""
+    results = {}
+    with contextlib.ExitStack() as stack:
+        running = [stack.enter_context(bench.running(name, core=None))
+                   for name in ("quoit-1", "quoit-2")]
+        for round_number in range(2 * bench.arguments.rounds):
+            for proxy in in_turn(running, round_number):
+                if bench.arguments.warm_up:
+                    loads.wrk(proxy, case, bench.arguments.warm_up, core=None)
+                result = measure(proxy, case, bench.arguments.seconds, core=None)
+                results.setdefault(("workers", proxy.name), []).append(result)
+    return results
+
+
+def print_workers(results):
+    one, two = results["workers", "quoit-1"], results["workers", "quoit-2"]
+    found = ratio(results, "workers", "quoit-2", "quoit-1")
+    print(f"\nOne worker: {median(one, 'cpu_us'):.1f} µs of CPU a request "
+          f"(± {spread(one, 'cpu_us'):.0f} %), two: {median(two, 'cpu_us'):.1f} µs "
+          f"(± {spread(two, 'cpu_us'):.0f} %), ratio {found:.2f}; goal 1.00: {verdict(found, 1)}.")
+
+
+# --- latency below saturation -------------------------------------------------------------------
+
+
+def measure_latency(bench, running, case):
+    """At 70 % of what each reaches in a closed loop, and all at the rate that nginx gets so."""
+    running = [proxy for proxy in running if proxy.name != "splice"]
+    seconds = max(bench.arguments.seconds, 2)
+    own = {proxy.name: LATENCY_LOAD * loads.wrk(proxy, case, seconds)["requests"] / seconds
+           for proxy in running}
+    rates = {"own": own}
+    if "nginx" in own:
+        rates["nginx's"] = {name: own["nginx"] for name in own}
+    results = {}
+    for round_number in range(bench.arguments.rounds):
+        for load, per_second in rates.items():
+            for proxy in in_turn(running, round_number):
+                result = loads.open_loop(proxy, case, per_second[proxy.name], seconds,
+                                         bench.tools["bench_rate"])
+                result["per_second"] = per_second[proxy.name]
+                results.setdefault((f"latency, {load}", proxy.name), []).append(result)
+    return results
+
+
+def print_latency(results):
+    print("\n| 70 % of whose saturation | proxy | requests/s | p50 µs | p99 µs |")
+    print("|---|---|---:|---:|---:|")
+    for (load, name), rounds in results.items():
+        print(f"| {load.split(', ')[1]} | {name} | {rounds[0]['per_second']:.0f} "
+              f"| {median(rounds, 'p50_us'):.0f} | {median(rounds, 'p99_us'):.0f} |")
+
+
+# --- memory of idle connections -----------------------------------------------------------------
+
+
+def warm_tables(proxy):
+    """What is allocated with the first request is not the idle connections'."""
+    with loads.idle_connections(proxy, loads.use_keepalive, 64):
+        pass
+    with loads.idle_connections(proxy, loads.use_tunnel, 4):
+        pass
+
+
+def measure_memory(bench, names):
+    """{(kind, proxy name): resident KiB per idle connection}, each in a process of its own."""
+    # A tunnel takes two descriptors of the proxy.
+    n = min(IDLE_CONNECTIONS, (bench.descriptors - 200) // 2)
+    results = {}
+    for kind, use in IDLE_USES.items():
+        for name in names:
+            with bench.running(name) as proxy:
+                warm_tables(proxy)
+                before = proxy.resident_bytes()
+                with loads.idle_connections(proxy, use, n):
+                    time.sleep(1)  # what a proxy gives back a moment later does not count
+                    held = proxy.resident_bytes() - before
+                results[kind, name] = [{"kib": held / n / 1024, "connections": n}]
+                say(f"{kind}, {name}: {held / n / 1024:.2f} KiB")
+    return results
+
+
+def print_memory(results):
+    print("\n| idle connections | number | proxy | resident KiB each | goal for quoit |")
+    print("|---|---:|---|---:|---:|")
+    for (kind, name), [result] in results.items():
+        goal = f"{MEMORY_GOALS[kind]:.0f}: {verdict(result['kib'], MEMORY_GOALS[kind])}"
+        print(f"| {kind} | {result['connections']} | {name} | {result['kib']:.2f} "
+              f"| {goal if name == 'quoit' else ''} |")
+
+
+# --- counting -----------------------------------------------------------------------------------
+
+
+def print_system_calls(running, cases):
     print("\nSystem calls per request:\n")
     for case in cases:
-        for proxy in proxies:
-            calls = count_calls(proxy, case)
+        for proxy in running:
+            if not takes_part(proxy.name, case):
+                continue
+            calls = counts.system_calls(proxy, case)
             listed = ", ".join(f"{name} {n:.2f}" for name, n in calls.items() if n >= 0.005)
             print(f"- {case.name}, {proxy.name}: {sum(calls.values()):.2f} ({listed})")
+
+
+def print_instructions(bench, names, cases):
+    print("\nInstructions in user space per request:\n")
+    for case in cases:
+        for name in [name for name in names if takes_part(name, case)]:
+            folder = pathlib.Path(tempfile.mkdtemp(dir=bench.folder))
+            n = counts.instructions(name, case, folder, bench.origin, bench.tools)
+            print(f"- {case.name}, {name}: {n:.0f}", flush=True)
+
+
+# --- the program --------------------------------------------------------------------------------
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n")[0])
     parser.add_argument("--quoit", required=True, type=pathlib.Path, help=argparse.SUPPRESS)
-    parser.add_argument("--origin", required=True, type=pathlib.Path, help=argparse.SUPPRESS)
+    parser.add_argument("--tools", required=True, type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=5, help="of load per measurement")
+    parser.add_argument("--seconds", type=int, default=2, help="of load per measurement")
     parser.add_argument("--warm-up", type=int, default=1, help="seconds before each; 0: none")
-    parser.add_argument("--proxies", default="quoit,nginx,haproxy", help="a list with commas")
-    parser.add_argument("--cases", default="", help="only cases whose name contains this")
+    parser.add_argument("--proxies", default="quoit,nginx,haproxy,nghttpx,floor",
+                        help="a list with commas; there is also splice")
+    words = [case.word for case in CASES] + OTHERS
+    parser.add_argument("--cases", default=",".join(words), help="a list with commas; default: all")
     parser.add_argument("--strace", action="store_true", help="count system calls as well")
+    parser.add_argument("--instructions", action="store_true",
+                        help="count instructions as well, with valgrind")
     parser.add_argument("--json", type=pathlib.Path, help="write every round to this file")
     parser.add_argument("--quick", action="store_true", help="one second each: does it run at all?")
     arguments = parser.parse_args()
+    arguments.cases = arguments.cases.split(",")
+    arguments.proxies = arguments.proxies.split(",")
+    for word in set(arguments.cases) - set(words):
+        parser.error(f"no case is called {word}; there are {', '.join(words)}")
     if arguments.quick:
         arguments.rounds, arguments.seconds, arguments.warm_up = 1, 1, 0
     return arguments
 
 
+def run_load(bench, cases):
+    """The closed loops and, with the same processes, latencies and system calls."""
+    names, results = bench.arguments.proxies, {}
+    with contextlib.ExitStack() as stack:
+        running = [stack.enter_context(bench.running(name)) for name in names]
+        if cases:
+            results = measure_load(running, cases, bench.arguments)
+            print_load(results, cases, names)
+            print_goals(results, cases)
+        if "latency" in bench.arguments.cases:
+            latencies = measure_latency(bench, running, CASES[0])
+            print_latency(latencies)
+            results |= latencies
+        if bench.arguments.strace:
+            print_system_calls(running, cases)
+    return results
+
+
+def run_all(bench):
+    arguments, results = bench.arguments, {}
+    cases = [case for case in CASES if case.word in arguments.cases]
+    if "memory" in arguments.cases:
+        memory = measure_memory(bench, [name for name in arguments.proxies if name != "splice"])
+        print_memory(memory)
+        results |= memory
+    results |= run_load(bench, cases)
+    if "workers" in arguments.cases:
+        workers = measure_workers(bench, CASES[0])
+        print_workers(workers)
+        results |= workers
+    if arguments.instructions:
+        print_instructions(bench, arguments.proxies, cases)
+    return results
+
+
 def main():
     arguments = parse_arguments()
-    cases = [case for case in CASES if arguments.cases in case.name]
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        origin = stack.enter_context(running_origin(arguments.origin.resolve()))
-        proxies = [
-            stack.enter_context(running_proxy(name, folder, origin, arguments.quoit.resolve()))
-            for name in arguments.proxies.split(",")
-        ]
-        results = measure_all(proxies, cases, arguments)
-        print_table(results, cases, proxies)
-        if arguments.strace:
-            print_calls(proxies, cases)
+        descriptors = proxies.raise_descriptor_limit()
+        origin = stack.enter_context(proxies.running_origin(arguments.tools / "bench_origin"))
+        bench = Bench(arguments, folder, origin)
+        bench.descriptors = descriptors
+        results = run_all(bench)
     if arguments.json:
         rows = [{"case": case, "proxy": proxy, "rounds": rounds}
                 for (case, proxy), rounds in results.items()]

@@ -1,0 +1,212 @@
+"""The proxies that run.py compares: how each is configured, started, and what it has used.
+
+Every one has one worker, keeps its connections to the origin open, adds the fields that say where a
+request came from, writes no access log, and where it can it hashes the target consistently, which
+is what quoit does unless told otherwise. The rest is as Debian's packages have it.
+"""
+import contextlib
+import os
+import pathlib
+import resource
+import socket
+import subprocess
+import sys
+import time
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PROXY_CORE, LOAD_CORE = 0, 1
+
+NGINX = """
+user root;
+worker_processes 1;
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log error;
+events {{ worker_connections {descriptors}; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    scgi_temp_path {folder}/scgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    keepalive_requests 1000000000;
+    proxy_http_version 1.1;
+    proxy_max_temp_file_size 0;
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header X-Forwarded-Host $http_host;
+    proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Connection $connection_to_origin;
+    map $http_upgrade $connection_to_origin {{
+        default Upgrade;
+        '' '';
+    }}
+    upstream origin {{
+        hash $request_uri consistent;
+        server 127.0.0.1:{origin};
+        keepalive 512;
+        keepalive_requests 1000000000;
+    }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ proxy_pass http://origin; }}
+    }}
+}}
+"""
+
+HAPROXY = """
+global
+    nbthread 1
+    maxconn {half_descriptors}
+defaults
+    mode http
+    timeout client 60s
+    timeout server 60s
+    timeout connect 5s
+    timeout tunnel 60s
+    http-reuse always
+    option forwardfor
+frontend front
+    bind 127.0.0.1:{port}
+    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Host %[req.hdr(host)]
+    default_backend back
+backend back
+    balance uri
+    hash-type consistent
+    server origin 127.0.0.1:{origin}
+"""
+
+
+def raise_descriptor_limit():
+    """As far as it goes without privileges; all that is started inherits it."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def pinned(core, command):
+    command = [str(word) for word in command]
+    if core is None or os.cpu_count() == 1:
+        return command
+    return ["taskset", "-c", str(core), *command]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def running(command, log):
+    with open(log, "wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
+                                   stderr=subprocess.STDOUT)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def running_origin(binary):
+    """Yields the port of the origin."""
+    process = subprocess.Popen(pinned(LOAD_CORE, [binary, 0]), stdout=subprocess.PIPE, text=True)
+    try:
+        yield int(process.stdout.readline())
+    finally:
+        process.kill()
+        process.wait()
+
+
+class Proxy:
+    def __init__(self, name, port, process):
+        self.name, self.port, self.process = name, port, process
+
+    def pids(self):
+        """The process and its children: nginx and nghttpx have a worker."""
+        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [self.process.pid, *map(int, children.read_text().split())]
+
+    def cpu_seconds(self):
+        """User and system time of all threads of all its processes so far."""
+        total = 0
+        for pid in self.pids():
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+        return total / TICKS
+
+    def resident_bytes(self):
+        total = 0
+        for pid in self.pids():
+            rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+            total += sum(int(line.split()[1]) for line in rollup.splitlines()
+                         if line.startswith("Rss:"))
+        return total * 1024
+
+
+def quoit_command(binary, port, origin, workers):
+    return [binary, "serve", "--listen", f"127.0.0.1:{port}", "--backend", f"127.0.0.1:{origin}",
+            "--workers", workers, "--set", "pools.default.max_idle=512"]
+
+
+def nghttpx_command(port, origin):
+    return ["/usr/sbin/nghttpx", "--conf=/dev/null", f"--frontend=127.0.0.1,{port};no-tls",
+            f"--backend=127.0.0.1,{origin}", "--workers=1", "--add-x-forwarded-for",
+            "--backend-keep-alive-timeout=60s", "--no-ocsp"]
+
+
+def configured(template, path, **values):
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    path.write_text(template.format(folder=path.parent, descriptors=limit,
+                                    half_descriptors=(limit - 100) // 2, **values))
+    return path
+
+
+def command_of(name, folder, port, origin, tools):
+    """tools: the paths of quoit and of the bench's own programs."""
+    if name in ("floor", "splice"):
+        return [tools["bench_floor"], port, origin, name]
+    if name.startswith("quoit"):
+        return quoit_command(tools["quoit"], port, origin, 2 if name == "quoit-2" else 1)
+    if name == "nghttpx":
+        return nghttpx_command(port, origin)
+    if name == "nginx":
+        path = configured(NGINX, folder / "nginx.conf", port=port, origin=origin)
+        return ["/usr/sbin/nginx", "-e", folder / "nginx.log", "-c", path]
+    if name == "haproxy":
+        path = configured(HAPROXY, folder / "haproxy.cfg", port=port, origin=origin)
+        return ["/usr/sbin/haproxy", "-db", "-f", path]
+    sys.exit(f"no proxy is called {name}")
+
+
+@contextlib.contextmanager
+def running_proxy(name, folder, origin, tools, core=PROXY_CORE, wrapper=()):
+    """Yields a Proxy that answers. folder is its own; core None: wherever the kernel puts it."""
+    port = free_port()
+    folder.mkdir()
+    command = [*wrapper, *command_of(name, folder, port, origin, tools)]
+    log = folder / "output"
+    with running(pinned(core, command), log) as process:
+        deadline = time.monotonic() + 30
+        while not answers(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"{name} did not start:\n{log.read_text()}")
+            time.sleep(0.05)
+        yield Proxy(name, port, process)
