@@ -19,14 +19,11 @@ enum {
 
 extern const uint8_t h1_chars[256];
 
-/* How many bytes from the start of the text belong to the class. */
-static inline size_t h1_chars_run(struct span text, uint8_t class)
-{
-    size_t n = 0;
-    while (n < text.n && (h1_chars[text.p[n]] & class) != 0)
-        n++;
-    return n;
-}
+/* How many bytes from the start of the text belong to the class (one of the above). */
+size_t h1_chars_run(struct span text, uint8_t class);
+
+/* The same, a byte at a time: for other processors, and for tests to compare with. */
+size_t h1_chars_run_scalar(struct span text, uint8_t class);
 
 static inline bool h1_is_token(struct span text)
 {

@@ -62,14 +62,34 @@ static const uint8_t ids_by_length[LONGEST_NAME + 1][MAX_OF_LENGTH] = {
     [19] = {H1_PROXY_AUTHORIZATION},
 };
 
+/* Whether n bytes are those of a known name, which is in lower case. Setting bit 5 makes letters of
+ * either case alike, leaves digits and the hyphen, and makes no other character of a token one of
+ * these. */
+static bool is_name(const uint8_t *p, const uint8_t *known, size_t n)
+{
+    const uint64_t case_bits = UINT64_C(0x2020202020202020);
+    uint64_t a, b, unlike = 0;
+    if (n < sizeof a) {
+        for (size_t i = 0; i < n; i++)
+            unlike |= (uint64_t)((p[i] | 0x20) ^ known[i]);
+        return unlike == 0;
+    }
+    for (size_t i = 0; i < n; i += sizeof a) {
+        size_t at = i + sizeof a <= n ? i : n - sizeof a; /* the last eight may overlap */
+        memcpy(&a, p + at, sizeof a);
+        memcpy(&b, known + at, sizeof b);
+        unlike |= (a | case_bits) ^ b;
+    }
+    return unlike == 0;
+}
+
 enum h1_field_id h1_field_lookup(struct span name)
 {
     if (name.n == 0 || name.n > LONGEST_NAME)
         return H1_OTHER;
     const uint8_t *ids = ids_by_length[name.n];
     for (size_t i = 0; i < MAX_OF_LENGTH && ids[i] != H1_OTHER; i++) {
-        struct span known = names[ids[i]];
-        if ((name.p[0] | 0x20) == known.p[0] && span_equal_nocase(name, known))
+        if (is_name(name.p, names[ids[i]].p, name.n))
             return ids[i];
     }
     return H1_OTHER;

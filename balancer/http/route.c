@@ -21,6 +21,7 @@ struct entry {
 /* Sorted by host, and within a host the longest path first. */
 struct route_table {
     size_t n;
+    bool has_hosts; /* some route names one */
     uint8_t *paths; /* the bytes of the entries' paths */
     struct entry entries[];
 };
@@ -77,9 +78,11 @@ struct route_table *route_table_new(const struct conf_route *routes, size_t n_ro
     if (table == NULL || room == NULL)
         abort();
     table->n = n_routes;
+    table->has_hosts = false;
     table->paths = room;
     for (size_t i = 0; i < n_routes; i++) {
         const char *host = routes[i].host != NULL ? routes[i].host : "";
+        table->has_hosts |= host[0] != '\0';
         assert(routes[i].path != NULL && routes[i].path[0] == '/');
         table->entries[i] = (struct entry){
             .host = without_dot(span_of(host[0] == '*' ? host + 1 : host)),
@@ -154,7 +157,7 @@ static struct span host_of(struct span authority)
 const struct conf_route *route_find(const struct route_table *table, struct span authority,
                                     struct span path)
 {
-    struct span host = host_of(authority);
+    struct span host = table->has_hosts ? host_of(authority) : SPAN("");
     const struct conf_route *route = NULL;
     if (host.n > 0 && host.n <= MAX_HOST && host.p[0] != '.') {
         route = find_in_host(table, host, path);

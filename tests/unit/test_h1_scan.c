@@ -52,6 +52,29 @@ static void test_an_empty_text_ends_where_it_begins(void **state)
     assert_ptr_equal(h1_scan_text_scalar(&byte, &byte), &byte);
 }
 
+static void test_every_byte_at_every_place_ends_both_runs_alike(void **state)
+{
+    (void)state;
+    static const uint8_t classes[] = {H1_CHAR_TOKEN, H1_CHAR_PATH, H1_CHAR_QUERY, H1_CHAR_HOST};
+    for (size_t n = 1; n <= 40; n++) {
+        uint8_t *bytes = malloc(n);
+        memset(bytes, 'a', n);
+        for (size_t at = 0; at < n; at++) {
+            for (unsigned int i = 0; i < 256 * sizeof(classes); i++) {
+                bytes[at] = (uint8_t)(i / sizeof(classes));
+                struct span text = {bytes, n};
+                uint8_t class = classes[i % sizeof(classes)];
+                size_t run = (h1_chars[bytes[at]] & class) != 0 ? n : at;
+                assert_int_equal(h1_chars_run(text, class), run);
+                assert_int_equal(h1_chars_run_scalar(text, class), run);
+            }
+            bytes[at] = 'a';
+        }
+        free(bytes);
+    }
+    assert_int_equal(h1_chars_run((struct span){NULL, 0}, H1_CHAR_TOKEN), 0);
+}
+
 static bool is_in(const char *set, unsigned int c)
 {
     return c != 0 && c < 128 && strchr(set, (int)c) != NULL;
@@ -83,6 +106,7 @@ int main(void)
         cmocka_unit_test(test_every_byte_at_every_place_stops_both_scanners_alike),
         cmocka_unit_test(test_the_first_of_two_stops_counts),
         cmocka_unit_test(test_an_empty_text_ends_where_it_begins),
+        cmocka_unit_test(test_every_byte_at_every_place_ends_both_runs_alike),
         cmocka_unit_test(test_the_character_table_says_what_the_grammars_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
