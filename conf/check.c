@@ -264,10 +264,22 @@ static void check_ramp(struct checker *checker, const struct conf_pool *pool,
                     "on their way would change its layout");
 }
 
+static void check_retry(struct checker *checker, struct conf_pool *pool,
+                        const struct conf_node *node)
+{
+    struct conf_retry *retry = &pool->retry;
+    for (size_t i = 0; i < retry->n_on; i++)
+        retry->conditions |= retry->on[i];
+    if (retry->timeout_ms != 0 && (retry->conditions & CONF_RETRY_TIMEOUT) == 0)
+        report_pool(checker, pool, place_of(checker, conf_node_get(node, "retry"), "timeout"),
+                    ".retry.timeout", "found no timeout in retry.on, expected it there");
+}
+
 static void check_pool(struct checker *checker, struct conf_pool *pool,
                        const struct conf_node *node)
 {
     check_affinity(checker, pool, node);
+    check_retry(checker, pool, node);
     check_ramp(checker, pool, node);
     if (!conf_node_is_set(conf_node_get(node, "health_check")))
         pool->check.type = CONF_CHECK_NONE;

@@ -159,6 +159,31 @@ struct conf_pool_timeouts {
     uint32_t total_ms;     /* the whole request; 0: no limit */
     uint32_t tunnel_ms;    /* idle tunnel (WebSocket) */
     uint32_t keepalive_ms; /* idle pooled upstream connection */
+    uint32_t queue_ms;     /* waiting for room at an endpoint */
+};
+
+/* When a request is tried again; bits. */
+enum conf_retry_on {
+    CONF_RETRY_CONNECT = 1, /* no connection in time, or no way there */
+    CONF_RETRY_REFUSED = 2, /* the endpoint's host refused the connection */
+    CONF_RETRY_RESET = 4,   /* the endpoint was lost before it answered */
+    CONF_RETRY_TIMEOUT = 8, /* it kept silent for too long */
+    CONF_RETRY_502 = 16,    /* it answered with that status */
+    CONF_RETRY_503 = 32,
+    CONF_RETRY_504 = 64,
+};
+#define CONF_RETRY_FAILURE                                                                         \
+    (CONF_RETRY_CONNECT | CONF_RETRY_REFUSED | CONF_RETRY_RESET | CONF_RETRY_TIMEOUT)
+
+/* How further attempts are made; conf_pool.retries says how many. */
+struct conf_retry {
+    uint8_t *on; /* enum conf_retry_on, as listed */
+    size_t n_on;
+    uint8_t conditions;  /* all of them together */
+    bool non_idempotent; /* also what is not idempotent is sent again */
+    uint32_t timeout_ms; /* of one try, while there can be another; 0: none */
+    double budget;       /* retries in flight, as a share of the pool's requests in flight */
+    uint32_t budget_min; /* and so many in any case */
 };
 
 /* Consul service of a pool; name == NULL: the pool has static endpoints only. */
@@ -209,7 +234,12 @@ struct conf_pool {
     uint64_t seed;         /* of the hash; the same in the whole fleet */
     uint32_t ramp_ms;      /* how long an endpoint takes to gain or give up its weight; 0: none */
     uint32_t retries;      /* further attempts after the first */
-    uint32_t max_idle;     /* idle upstream connections per endpoint and worker */
+    struct conf_retry retry;
+    uint32_t max_idle;                /* idle upstream connections per endpoint and worker */
+    uint32_t max_connection_age_ms;   /* of an upstream connection; 0: any */
+    uint32_t max_connection_requests; /* that it may carry; 0: any number */
+    uint32_t max_connections;         /* in use at one endpoint, of all workers; 0: any number */
+    uint32_t queue;                   /* requests that may wait for one, for each worker */
     enum conf_send_proxy send_proxy;
     struct conf_pool_timeouts timeouts;
     struct conf_check check;

@@ -687,12 +687,86 @@ const struct conf_option conf_options[] = {
      .fallback = "2",
      .meaning = "Further attempts, each at another endpoint, when one fails before it can have "
                 "processed the request, or for idempotent methods before it has answered."},
+    {.key = "pools.NAME.retry",
+     .type = &conf_type_section,
+     AT(conf_pool, retry),
+     .meaning = "When and how further attempts are made; `retries` says how many. See [Failures "
+                "and retries](manual.md#failures-and-retries)."},
+    {.key = "pools.NAME.retry.on",
+     .type = &conf_type_retry_on,
+     ENTRIES(conf_pool, retry.on, retry.n_on),
+     .fallback = "failure",
+     .meaning =
+         "What is tried again: `connect` (no connection in time, or no way to the endpoint), "
+         "`refused` (the connection was refused), `reset` (the endpoint was lost before it "
+         "answered), `timeout` (it kept silent for too long), and answers with the status `502`, "
+         "`503` or `504`. `failure` is the first four. An answer is passed on after all when "
+         "there is no further attempt."},
+    {.key = "pools.NAME.retry.non_idempotent",
+     .type = &conf_type_bool,
+     AT(conf_pool, retry.non_idempotent),
+     .fallback = "false",
+     .meaning = "Whether requests that are not idempotent (POST, PATCH) are sent again like the "
+                "others, so that an endpoint may see one twice."},
+    {.key = "pools.NAME.retry.timeout",
+     .type = &conf_type_duration,
+     AT(conf_pool, retry.timeout_ms),
+     RANGE(0, 24 * HOUR),
+     .fallback = "0",
+     .meaning = "How long one attempt may take, from its beginning to the head of its response, "
+                "while another one can follow; the last has until `timeouts.response`. 0 is no "
+                "limit."},
+    {.key = "pools.NAME.retry.budget",
+     .type = &conf_type_decimal,
+     AT(conf_pool, retry.budget),
+     RANGE(0, 1),
+     .fallback = "0.2",
+     .meaning = "How large a part of the pool's requests in flight, of all workers, may be "
+                "retries, so that they cannot become a storm. Requests that no endpoint has seen "
+                "yet do not count."},
+    {.key = "pools.NAME.retry.budget_min",
+     .type = &conf_type_number,
+     AT(conf_pool, retry.budget_min),
+     RANGE(0, 65535),
+     .fallback = "20",
+     .meaning = "So many retries may be in flight whatever their part is: what an endpoint of a "
+                "small pool had in its hands when it died is not lost."},
     {.key = "pools.NAME.max_idle",
      .type = &conf_type_number,
      AT(conf_pool, max_idle),
      RANGE(0, 65535),
      .fallback = "64",
      .meaning = "Idle connections kept open to each endpoint, for each worker."},
+    {.key = "pools.NAME.max_connection_age",
+     .type = &conf_type_duration,
+     AT(conf_pool, max_connection_age_ms),
+     RANGE(0, 168 * HOUR),
+     .fallback = "0",
+     .meaning =
+         "How old a connection to an endpoint may be when it takes a request. 0 is no limit."},
+    {.key = "pools.NAME.max_connection_requests",
+     .type = &conf_type_number,
+     AT(conf_pool, max_connection_requests),
+     RANGE(0, UINT32_MAX),
+     .fallback = "0",
+     .meaning = "Requests that one connection to an endpoint carries before it is closed. 0 is no "
+                "limit."},
+    {.key = "pools.NAME.max_connections",
+     .type = &conf_type_number,
+     AT(conf_pool, max_connections),
+     RANGE(0, 16 * MIB),
+     .fallback = "0",
+     .meaning = "Connections in use at one endpoint at the same time, of all workers together, "
+                "which is the requests and tunnels that it has. More wait in the `queue`, unless "
+                "they may go to another endpoint. Idle connections come on top, at most `max_idle` "
+                "for each worker. 0 is no limit."},
+    {.key = "pools.NAME.queue",
+     .type = &conf_type_number,
+     AT(conf_pool, queue),
+     RANGE(0, 16 * MIB),
+     .fallback = "1024",
+     .meaning = "Requests of the pool that may wait for room at an endpoint, for each worker, when "
+                "`max_connections` are in use. More are answered 503; with 0, nothing waits."},
 
     {.key = "pools.NAME.sticky",
      .type = &conf_type_section,
@@ -809,6 +883,12 @@ const struct conf_option conf_options[] = {
      .fallback = "30s",
      .meaning = "How long an idle connection to an endpoint is kept. Best below the endpoint's own "
                 "limit."},
+    {.key = "pools.NAME.timeouts.queue",
+     .type = &conf_type_duration,
+     AT(conf_pool, timeouts.queue_ms),
+     RANGE(1, 1 * HOUR),
+     .fallback = "5s",
+     .meaning = "How long a request may wait in the `queue`. Ends in 503."},
 
     {.key = "pools.NAME.health_check",
      .type = &conf_type_section,

@@ -643,6 +643,42 @@ static void describe_cidrs(const struct conf_option *option, FILE *out)
 
 const struct conf_type conf_type_cidrs = {CONF_SHAPE_VALUES, parse_cidr, describe_cidrs};
 
+/* ---- when requests are tried again */
+
+static const struct {
+    const char *word;
+    uint8_t conditions;
+} retry_words[] = {
+    {"failure", CONF_RETRY_FAILURE}, {"connect", CONF_RETRY_CONNECT},
+    {"refused", CONF_RETRY_REFUSED}, {"reset", CONF_RETRY_RESET},
+    {"timeout", CONF_RETRY_TIMEOUT}, {"502", CONF_RETRY_502},
+    {"503", CONF_RETRY_503},         {"504", CONF_RETRY_504},
+};
+
+static int parse_retry_on(const struct conf_option *option, const char *text, void *field,
+                          struct conf_arena *arena)
+{
+    (void)option, (void)arena;
+    for (size_t i = 0; i < sizeof(retry_words) / sizeof(*retry_words); i++) {
+        if (strcmp(retry_words[i].word, text) == 0) {
+            *(uint8_t *)field = retry_words[i].conditions;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static void describe_retry_on(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    const char *words[sizeof(retry_words) / sizeof(*retry_words) + 1] = {NULL};
+    for (size_t i = 0; i < sizeof(retry_words) / sizeof(*retry_words); i++)
+        words[i] = retry_words[i].word;
+    describe_words(words, out);
+}
+
+const struct conf_type conf_type_retry_on = {CONF_SHAPE_VALUES, parse_retry_on, describe_retry_on};
+
 /* ---- status codes */
 
 static int parse_statuses(const struct conf_option *option, const char *text, void *field,

@@ -218,10 +218,9 @@ struct totals {
     uint64_t sum_us;
 };
 
-static struct totals pool_totals(const struct pool *pool)
+static struct totals pool_totals(const struct pool *pool, size_t at)
 {
     struct totals totals;
-    size_t at = offsetof(struct pool_stats, latency);
     for (size_t i = 0; i < LATENCY_BUCKETS; i++)
         totals.buckets[i] = sum_pool(pool, at + i * sizeof(counter));
     totals.sum_us = sum_pool(pool, at + offsetof(struct histogram, sum_us));
@@ -266,16 +265,26 @@ static void put_histogram(struct page *page, const struct histogram_line *line, 
     put_value(page, below);
 }
 
-static void put_pool_latency(struct page *page)
+static void put_pool_histogram(struct page *page, const struct histogram_line *line, size_t offset)
 {
-    static const struct histogram_line line =
+    put_head(page, line->name, "histogram", line->help);
+    for (size_t pool = 0; pool < page->source->n_pools; pool++) {
+        struct totals totals = pool_totals(&page->source->pools[pool], offset);
+        put_histogram(page, line, pool, NULL, &totals);
+    }
+}
+
+static void put_pool_times(struct page *page)
+{
+    static const struct histogram_line latency =
         HISTOGRAM_LINE("pool_request_duration_seconds",
                        "From the request's head being complete to the end of its response");
-    put_head(page, line.name, "histogram", line.help);
-    for (size_t pool = 0; pool < page->source->n_pools; pool++) {
-        struct totals totals = pool_totals(&page->source->pools[pool]);
-        put_histogram(page, &line, pool, NULL, &totals);
-    }
+    static const struct histogram_line queue_wait =
+        HISTOGRAM_LINE("pool_queue_duration_seconds",
+                       "How long requests waited for room at an endpoint; those that did not have "
+                       "to do not count");
+    put_pool_histogram(page, &latency, offsetof(struct pool_stats, latency));
+    put_pool_histogram(page, &queue_wait, offsetof(struct pool_stats, queue_wait));
 }
 
 /* Whether new requests may go to a member. */
@@ -296,6 +305,11 @@ static void put_pool_gauges(struct page *page)
     for (size_t pool = 0; pool < page->source->n_pools; pool++) {
         put_name(page, "pool_snapshot_number", pool, NULL);
         put_value(page, page->snapshots[pool]->number);
+    }
+    put_head(page, "pool_queued_requests", "gauge", "Requests that wait for room at an endpoint");
+    for (size_t pool = 0; pool < page->source->n_pools; pool++) {
+        put_name(page, "pool_queued_requests", pool, NULL);
+        put_value(page, pool_waiting(&page->source->pools[pool]));
     }
     put_head(page, "pool_endpoints", "gauge", "Endpoints in the pool");
     for (size_t pool = 0; pool < page->source->n_pools; pool++) {
@@ -509,7 +523,7 @@ static void put_page(struct page *page)
     put_unrouted(page);
     put_pool_counters(page);
     put_pool_requests(page);
-    put_pool_latency(page);
+    put_pool_times(page);
     put_pool_gauges(page);
     put_rings(page);
     put_discovery(page);

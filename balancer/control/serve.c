@@ -445,6 +445,8 @@ static void finish(struct control *control)
 {
     discovery_stop(control->discovery);
     for (uint32_t i = 0; i < control->n_workers; i++)
+        worker_halt(control->workers[i]);
+    for (uint32_t i = 0; i < control->n_workers; i++)
         worker_stop(control->workers[i]);
     admin_stop(control->admin);
     health_stop(control->health);

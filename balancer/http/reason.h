@@ -41,13 +41,18 @@ enum fault { FAULT_OTHER, FAULT_ENDPOINT };
     X(LISTENER_FULL, 0, RETRY_NEVER, FAULT_OTHER, "listener_full")                                 \
     X(ADDRESS_FULL, 0, RETRY_NEVER, FAULT_OTHER, "address_full")                                   \
     X(NO_ENDPOINT, 503, RETRY_NEVER, FAULT_OTHER, "no_endpoint")                                   \
+    X(QUEUE_FULL, 503, RETRY_NEVER, FAULT_OTHER, "queue_full")                                     \
+    X(QUEUE_TIMEOUT, 503, RETRY_NEVER, FAULT_OTHER, "queue_timeout")                               \
     X(NO_DESCRIPTORS, 503, RETRY_NEVER, FAULT_OTHER, "no_descriptors")                             \
+    X(CONNECT_REFUSED, 502, RETRY_ALWAYS, FAULT_ENDPOINT, "connect_refused")                       \
     X(CONNECT_FAILED, 502, RETRY_ALWAYS, FAULT_ENDPOINT, "connect_failed")                         \
     X(CONNECT_TIMEOUT, 504, RETRY_ALWAYS, FAULT_ENDPOINT, "connect_timeout")                       \
     X(UPSTREAM_CLOSED, 502, RETRY_IDEMPOTENT, FAULT_ENDPOINT, "upstream_closed")                   \
     X(UPSTREAM_DOWN, 502, RETRY_IDEMPOTENT, FAULT_ENDPOINT, "upstream_down")                       \
     X(UPSTREAM_BAD, 502, RETRY_NEVER, FAULT_ENDPOINT, "upstream_bad")                              \
     X(UPSTREAM_TIMEOUT, 504, RETRY_IDEMPOTENT, FAULT_ENDPOINT, "upstream_timeout")                 \
+    X(TRY_TIMEOUT, 504, RETRY_IDEMPOTENT, FAULT_ENDPOINT, "try_timeout")                           \
+    X(UPSTREAM_STATUS, 502, RETRY_IDEMPOTENT, FAULT_ENDPOINT, "upstream_status")                   \
     X(TOTAL_TIMEOUT, 504, RETRY_NEVER, FAULT_OTHER, "total_timeout")                               \
     X(TUNNEL_IDLE, 0, RETRY_NEVER, FAULT_OTHER, "tunnel_idle")                                     \
     X(DRAINED, 0, RETRY_NEVER, FAULT_OTHER, "drained")                                             \

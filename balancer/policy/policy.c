@@ -101,6 +101,9 @@ bool pick_allows(const struct pick *pick, const struct member *member)
         verdict = PICK_VERDICT_UNUSABLE;
     else if (was_tried(pick, member->endpoint))
         verdict = PICK_VERDICT_TRIED;
+    else if (pick->max_connections != 0 &&
+             !endpoint_has_room(member->endpoint, pick->max_connections))
+        verdict = PICK_VERDICT_FULL;
     else
         return true;
     pick_note(pick, member, verdict);

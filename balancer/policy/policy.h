@@ -39,6 +39,7 @@ enum pick_way {
     X(UNUSABLE, "unusable")     /* endpoint_state_word() says why */                               \
     X(WEIGHTLESS, "weightless") /* weight 0: draining */                                           \
     X(TRIED, "tried")           /* failed this request */                                          \
+    X(FULL, "full")             /* as many connections as it may have are in use */                \
     X(OVER_BOUND, "over_bound") /* in_flight is at the limit */                                    \
     X(BUSIER, "busier")         /* a hot key's, but not the least busy one */
 
@@ -76,6 +77,7 @@ struct pick {
     uint64_t random;               /* fresh random bits */
     struct endpoint *const *tried; /* endpoints that failed this request, by pointer */
     uint32_t n_tried;              /* at most PICK_MAX_TRIED */
+    uint32_t max_connections;      /* who has as many in use is passed by; 0: nobody is */
     struct pick_trace *trace;      /* NULL: nobody asks */
 };
 
@@ -95,7 +97,7 @@ struct policy_ops {
 /* Never NULL. */
 const struct policy_ops *policy_for(enum conf_algorithm algorithm);
 
-/* Whether member may take this request: weighted, usable and not tried. */
+/* Whether member may take this request: weighted, usable, not tried and not full. */
 bool pick_allows(const struct pick *pick, const struct member *member);
 
 /* Picks by the snapshot's algorithm; a keyed policy without a key goes round robin. state may be

@@ -78,6 +78,22 @@ void endpoint_unref(struct endpoint *endpoint)
         endpoint_free(endpoint);
 }
 
+bool endpoint_take_room(struct endpoint *endpoint, uint32_t max)
+{
+    uint32_t n = atomic_load(&endpoint->connections);
+    while (n < max) {
+        if (atomic_compare_exchange_weak(&endpoint->connections, &n, n + 1))
+            return true;
+    }
+    return false;
+}
+
+void endpoint_give_room(struct endpoint *endpoint)
+{
+    uint32_t before = atomic_fetch_sub(&endpoint->connections, 1);
+    assert(before > 0);
+}
+
 /* What the two views together make of an endpoint. */
 struct verdict {
     bool is_usable;

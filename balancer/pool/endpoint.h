@@ -40,6 +40,7 @@ LIST_HEAD(upstream_list, upstream);
 /* One worker's part of an endpoint; that worker alone touches it (stats are read by control). */
 struct endpoint_local {
     _Alignas(64) _Atomic uint32_t in_flight; /* requests; all may read it */
+    _Atomic uint32_t waiting;                /* requests, for room there alone; all may read it */
     struct endpoint_stats stats;
     struct upstream_list idle;   /* pooled connections, the last used first */
     struct upstream_list active; /* connections that carry a request */
@@ -57,6 +58,7 @@ struct endpoint {
     uint32_t n_locals;
     _Atomic uint32_t references;
     _Atomic uint64_t changed_ms;    /* Unix time; see endpoint_note_change() */
+    _Atomic uint32_t connections;   /* in use; counted where the pool has max_connections */
     _Atomic uint8_t source;         /* enum endpoint_source */
     _Atomic uint8_t probe;          /* enum endpoint_probe */
     struct endpoint_local locals[]; /* one a worker */
@@ -85,6 +87,16 @@ static inline uint32_t endpoint_in_flight(const struct endpoint *endpoint)
     for (uint32_t i = 0; i < endpoint->n_locals; i++)
         sum += atomic_load_explicit(&endpoint->locals[i].in_flight, memory_order_relaxed);
     return sum;
+}
+
+/* Room for one more connection in use, of max in all workers together: exact, and sequentially
+ * consistent, so that who finds none can rely on being seen by who gives some back. */
+bool endpoint_take_room(struct endpoint *endpoint, uint32_t max);
+void endpoint_give_room(struct endpoint *endpoint);
+
+static inline bool endpoint_has_room(const struct endpoint *endpoint, uint32_t max)
+{
+    return atomic_load(&endpoint->connections) < max;
 }
 
 /*

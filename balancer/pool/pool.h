@@ -27,6 +27,10 @@ struct pool_source_stats {
 /* One worker's part of a pool, a cache line apart from the next worker's. */
 struct pool_local {
     _Alignas(64) _Atomic uint32_t in_flight; /* requests at endpoints; all may read it */
+    _Atomic uint32_t retrying;               /* of them, retries: see proxy/retry.h */
+    _Atomic uint32_t waiting;                /* requests for room at endpoints (proxy/queue.h) */
+    _Atomic uint32_t waiting_any;            /* of them, those that any endpoint will do for */
+    _Atomic uint32_t waiting_tried;          /* and those that any will do for but some */
     struct heat *heat;                       /* NULL where no key can be hot */
     struct pool_stats stats;
 };
@@ -61,6 +65,24 @@ static inline uint32_t pool_in_flight(const struct pool *pool)
     uint32_t sum = 0;
     for (uint32_t i = 0; i < pool->n_locals; i++)
         sum += atomic_load_explicit(&pool->locals[i].in_flight, memory_order_relaxed);
+    return sum;
+}
+
+/* Requests that take part in the pool's retry budget, of all workers, as of about now. */
+static inline uint32_t pool_retrying(const struct pool *pool)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < pool->n_locals; i++)
+        sum += atomic_load_explicit(&pool->locals[i].retrying, memory_order_relaxed);
+    return sum;
+}
+
+/* Requests that wait for room at an endpoint, of all workers, as of about now. */
+static inline uint32_t pool_waiting(const struct pool *pool)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < pool->n_locals; i++)
+        sum += atomic_load_explicit(&pool->locals[i].waiting, memory_order_relaxed);
     return sum;
 }
 

@@ -60,6 +60,8 @@ void histogram_add(struct histogram *histogram, uint64_t us);
 /* of one worker and pool */
 #define POOL_COUNTERS(X)                                                                           \
     X(retries, "pool_retries_total", "Attempts after the first")                                   \
+    X(retries_refused, "pool_retries_refused_total",                                               \
+      "Retries not made because the budget for them was used up")                                  \
     X(redispatched, "pool_redispatched_total",                                                     \
       "Requests whose key's first endpoint was not the one that served them")                      \
     X(sticky_hits, "pool_sticky_hits_total", "Requests that went where their cookie said")         \
@@ -95,7 +97,8 @@ struct pool_stats {
 #undef X
     counter statuses[6]; /* by first digit of the status sent; [0]: none was sent */
     counter reasons[REASON_COUNT];
-    struct histogram latency; /* request head complete to last byte of the response */
+    struct histogram latency;    /* request head complete to last byte of the response */
+    struct histogram queue_wait; /* of requests that had to wait for room at an endpoint */
 };
 
 struct endpoint_stats {

@@ -6,6 +6,7 @@
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/explained.h"
 #include "balancer/proxy/forward.h"
+#include "balancer/proxy/retry.h"
 #include "balancer/proxy/session.h"
 #include "balancer/proxy/upstream.h"
 #include "balancer/proxy/worker.h"
@@ -48,14 +49,24 @@ static void let_go_of_upstream(struct request *r)
 {
     struct endpoint *endpoint = r->upstream->endpoint;
     count_in_flight(r, endpoint, -1);
+    queue_give_room(r, endpoint);
     counter_add(&stats_of(r, endpoint)->bytes_out, r->upstream->conn.written);
     r->upstream = NULL;
 }
 
+/* What becomes of an attempt that is not the request's last. */
+static void count_failed(struct request *r, struct endpoint *endpoint, enum reason reason)
+{
+    struct endpoint_stats *stats = stats_of(r, endpoint);
+    if (reason == REASON_UPSTREAM_STATUS)
+        counter_add(&stats->statuses[r->response.status / 100u], 1);
+    else if (reason_fault(reason) == FAULT_ENDPOINT)
+        counter_add(&stats->failures, 1);
+}
+
 static void remember_tried(struct request *r, struct endpoint *endpoint, enum reason reason)
 {
-    if (reason_fault(reason) == FAULT_ENDPOINT)
-        counter_add(&stats_of(r, endpoint)->failures, 1);
+    count_failed(r, endpoint, reason);
     if (r->n_tried < PICK_MAX_TRIED)
         r->tried[r->n_tried++] = endpoint_ref(endpoint);
 }
@@ -65,41 +76,69 @@ static void remember_tried(struct request *r, struct endpoint *endpoint, enum re
 static bool was_stale(const struct request *r, enum reason reason)
 {
     bool is_closed = reason == REASON_UPSTREAM_CLOSED || reason == REASON_CONNECT_FAILED;
-    return is_closed && r->upstream->reused && !r->wants_fresh &&
+    return is_closed && r->upstream->n_requests > 0 && !r->wants_fresh &&
            buffer_used(&r->upstream->conn.in) == 0;
+}
+
+/* Drops an answer that another attempt follows; whether all of it had come, so that the connection
+ * is good for more. */
+static bool drop_answer(struct request *r)
+{
+    struct conn *conn = &r->upstream->conn;
+    const struct h1_framing *framing = &r->response.framing;
+    uint64_t n = r->response.head_n;
+    if (framing->body == H1_BODY_LENGTH)
+        n += framing->content_length;
+    bool is_whole = (framing->body == H1_BODY_NONE || framing->body == H1_BODY_LENGTH) &&
+                    buffer_used(&conn->in) == n;
+    if (!is_whole || !framing->keep_alive || !r->sent_all || conn->read_ended || conn->error != 0)
+        return false;
+    buffer_consume(&conn->in, &conn->worker->buffers, (uint32_t)n);
+    return true;
 }
 
 static void end_failed(struct request *r, enum reason reason)
 {
     struct upstream *upstream = r->upstream;
-    if (upstream == NULL)
-        return;
-    if (was_stale(r, reason))
-        r->wants_fresh = true;
-    else
-        remember_tried(r, upstream->endpoint, reason);
+    bool is_reusable = reason == REASON_UPSTREAM_STATUS && drop_answer(r);
     let_go_of_upstream(r);
-    upstream_close(upstream);
+    if (is_reusable)
+        upstream_release(upstream);
+    else
+        upstream_close(upstream);
 }
 
-static bool may_retry(const struct request *r, enum reason reason)
+/* Whether another attempt is to follow the one that ended with reason. */
+static bool may_retry(struct request *r, enum reason reason)
 {
-    /* Until it is connected nothing of the request has left. */
-    bool is_repeatable = h1_method_is_idempotent(r->head.method) || r->step == STEP_CONNECT;
-    enum retry_rule rule = reason_retry(reason);
-    bool is_safe = rule == RETRY_ALWAYS || (rule == RETRY_IDEMPOTENT && is_repeatable);
-    return is_safe && r->replayable && r->n_tried <= r->pool->retries;
+    return retry_is_harmless(r, reason) && retry_is_wanted(r, reason) &&
+           r->n_tried <= r->pool->retries && retry_take_place(r, reason);
+}
+
+/* Ends the attempt under way; whether the next one goes to a fresh connection to the same endpoint,
+ * which is no retry: neither counted nor limited. */
+static bool end_attempt(struct request *r, enum reason reason)
+{
+    if (r->upstream == NULL)
+        return false;
+    bool is_stale = was_stale(r, reason) && retry_is_harmless(r, reason);
+    if (is_stale)
+        r->wants_fresh = true;
+    else
+        remember_tried(r, r->upstream->endpoint, reason);
+    end_failed(r, reason);
+    return is_stale;
 }
 
 enum step attempt_failed(struct request *r, enum reason reason)
 {
-    end_failed(r, reason);
+    bool is_stale = end_attempt(r, reason);
     r->reason = reason;
     if (r->status != 0 || reason_status(reason) == 0) {
         r->ending = ENDING_ABORT;
         return STEP_DONE;
     }
-    if (r->n_attempts > 0 && may_retry(r, reason)) {
+    if (r->n_attempts > 0 && (is_stale || may_retry(r, reason))) {
         rewind_body(r);
         return STEP_PICK;
     }
@@ -151,6 +190,23 @@ static void count_way(struct request *r, enum pick_way way)
         counter_add(&stats->hot_spread, 1);
 }
 
+/* A key that must not be served elsewhere waits for its endpoint, and so does a session. */
+static bool may_avoid_full(const struct request *r)
+{
+    return !r->has_key || r->pool->affinity == CONF_AFFINITY_CACHE;
+}
+
+/* One with room, if there is one that the request may go to. */
+static struct endpoint *pick_by_policy(const struct request *r, struct pick *choice)
+{
+    choice->max_connections = may_avoid_full(r) ? r->pool->max_connections : 0;
+    struct endpoint *endpoint = policy_pick(choice);
+    if (endpoint != NULL || choice->max_connections == 0)
+        return endpoint;
+    choice->max_connections = 0;
+    return policy_pick(choice);
+}
+
 static struct endpoint *pick(struct request *r)
 {
     struct worker *worker = request_worker(r);
@@ -170,23 +226,26 @@ static struct endpoint *pick(struct request *r)
         explained_note(r, &choice, own, "session");
         return own;
     }
-    if (r->n_attempts == 0) {
+    if (r->n_attempts == 0 && r->queued_us == 0) {
         r->home = policy_home(&choice);
         count_key(r);
     }
     choice.key_share = r->key_share;
-    struct endpoint *endpoint = policy_pick(&choice);
+    struct endpoint *endpoint = pick_by_policy(r, &choice);
     count_way(r, trace.way);
     explained_note(r, &choice, endpoint, NULL);
     return endpoint;
 }
 
-bool attempt_has_alternative(const struct request *r)
+static bool has_alternative(const struct request *r)
 {
     if (r->n_tried >= r->pool->retries)
         return false;
     const struct snapshot *snapshot = r->view->snapshot;
-    const struct pick others = {.snapshot = snapshot, .tried = r->tried, .n_tried = r->n_tried};
+    const struct pick others = {.snapshot = snapshot,
+                                .tried = r->tried,
+                                .n_tried = r->n_tried,
+                                .max_connections = r->pool->max_connections};
     for (uint32_t i = 0; i < snapshot->n; i++) {
         const struct member *member = &snapshot->members[i];
         if (member->endpoint != r->upstream->endpoint && pick_allows(&others, member))
@@ -202,18 +261,35 @@ static bool is_shared(const struct conf_pool *pool)
     return pool->send_proxy == CONF_SEND_PROXY_OFF;
 }
 
+bool attempt_may_move(struct request *r, enum reason reason)
+{
+    return r->status == 0 && retry_is_harmless(r, reason) && retry_is_wanted(r, reason) &&
+           has_alternative(r) && retry_take_place(r, reason);
+}
+
+static struct upstream_limits limits_of(const struct conf_pool *pool)
+{
+    return (struct upstream_limits){
+        .max_idle = is_shared(pool) ? pool->max_idle : 0,
+        .keepalive_ms = pool->timeouts.keepalive_ms,
+        .max_age_ms = pool->max_connection_age_ms,
+        .max_requests = pool->max_connection_requests,
+    };
+}
+
 static enum step send_to(struct request *r, struct upstream *upstream)
 {
     struct worker *worker = request_worker(r);
     r->upstream = upstream;
-    upstream->max_idle = is_shared(r->pool) ? r->pool->max_idle : 0;
-    upstream->keepalive_ms = r->pool->timeouts.keepalive_ms;
+    upstream->limits = limits_of(r->pool);
     upstream->conn.written = 0;
     bool has_long_bodies = upstream->endpoint->locals[worker->index].has_long_bodies;
     upstream->conn.read_most = has_long_bodies ? HEAD_READ_BYTES : 0;
     count_in_flight(r, upstream->endpoint, 1);
     counter_add(&stats_of(r, upstream->endpoint)->attempts, 1);
     r->attempt_us = worker_now_us(worker);
+    uint64_t try_us = (uint64_t)r->pool->retry.timeout_ms * 1000;
+    r->try_until_us = try_us != 0 ? r->attempt_us + try_us : 0;
     r->connected_us = r->sent_us = r->answered_us = r->patience_us = 0;
     r->sent_all = r->send_failed = false;
     h1_response_init(&r->response);
@@ -226,23 +302,35 @@ static enum step send_to(struct request *r, struct upstream *upstream)
     return STEP_CONNECT;
 }
 
-static enum step connect_failed(struct request *r, struct endpoint *endpoint, int error)
+enum reason attempt_connect_reason(int error)
 {
-    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
-        return attempt_failed(r, REASON_NO_DESCRIPTORS);
-    remember_tried(r, endpoint, REASON_CONNECT_FAILED);
-    return attempt_failed(r, REASON_CONNECT_FAILED);
+    return error == ECONNREFUSED ? REASON_CONNECT_REFUSED : REASON_CONNECT_FAILED;
 }
 
-enum step attempt_begin(struct request *r)
+static enum step connect_failed(struct request *r, struct endpoint *endpoint, int error)
+{
+    queue_give_room(r, endpoint);
+    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
+        return attempt_failed(r, REASON_NO_DESCRIPTORS);
+    enum reason reason = attempt_connect_reason(error);
+    remember_tried(r, endpoint, reason);
+    return attempt_failed(r, reason);
+}
+
+/* No room at endpoint, or at any. */
+static enum step wait_for_room(struct request *r, struct endpoint *endpoint)
+{
+    bool is_tied = r->session == STICKY_HIT || !may_avoid_full(r);
+    if (queue_admits(r, is_tied ? endpoint : NULL))
+        return STEP_QUEUE;
+    r->reason = REASON_QUEUE_FULL;
+    return STEP_REPLY;
+}
+
+/* Has room at endpoint. */
+static enum step go_to(struct request *r, struct endpoint *endpoint)
 {
     struct worker *worker = request_worker(r);
-    struct endpoint *endpoint = pick(r);
-    if (endpoint == NULL) {
-        if (r->n_tried == 0)
-            r->reason = REASON_NO_ENDPOINT;
-        return STEP_REPLY;
-    }
     if (r->n_attempts++ > 0)
         counter_add(&pool_local_of(r)->stats.retries, 1);
     /* A body may outgrow the buffer from which it would be sent again. */
@@ -257,4 +345,18 @@ enum step attempt_begin(struct request *r)
             return connect_failed(r, endpoint, -rc);
     }
     return send_to(r, upstream);
+}
+
+enum step attempt_begin(struct request *r)
+{
+    struct endpoint *endpoint = pick(r);
+    if (endpoint == NULL) {
+        if (r->n_tried == 0)
+            r->reason = REASON_NO_ENDPOINT;
+        return STEP_REPLY;
+    }
+    if (!queue_take_room(r, endpoint))
+        return wait_for_room(r, endpoint);
+    queue_count_wait(r);
+    return go_to(r, endpoint);
 }

@@ -14,8 +14,12 @@ enum step attempt_begin(struct request *request);
  * when reason has a status and no answer has begun, else DONE. */
 enum step attempt_failed(struct request *request, enum reason reason);
 
-/* Whether another endpoint could take the request over now. */
-bool attempt_has_alternative(const struct request *request);
+/* Whether the attempt under way can be given up because of reason without harm: the request may go
+ * elsewhere, there is an endpoint for it, and the retry budget has a place, which it then has. */
+bool attempt_may_move(struct request *request, enum reason reason);
+
+/* What a connection that was never made died of; error is its errno, 0 when nobody knows. */
+enum reason attempt_connect_reason(int error);
 
 /* The attempt is over and well: its connection goes back to the pool if it can be used again. */
 void attempt_finish(struct request *request);

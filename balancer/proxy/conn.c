@@ -171,6 +171,8 @@ ssize_t conn_write(struct conn *conn, const uint8_t *extra, size_t n)
                        ? send(conn->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
                        : sendmsg(conn->fd, &message, MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+        if (errno == ECONNREFUSED)
+            conn->error = errno; /* nothing will ever be read; who reads now would not learn why */
         conn->wants_write = false;
         return -1;
     }

@@ -84,7 +84,7 @@ static void add_proxy_header(struct head *head, const struct request *r)
     enum conf_send_proxy version = r->pool->send_proxy;
     if (version == CONF_SEND_PROXY_OFF)
         return;
-    assert(!r->upstream->reused);
+    assert(r->upstream->n_requests == 0);
     struct proxy_header header;
     uint8_t bytes[PROXY_V1_MAX_BYTES];
     peer_ends(r->client, &header);

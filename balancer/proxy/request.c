@@ -9,6 +9,7 @@
 #include "balancer/proxy/explained.h"
 #include "balancer/proxy/keying.h"
 #include "balancer/proxy/pacing.h"
+#include "balancer/proxy/retry.h"
 #include "balancer/proxy/session.h"
 #include "balancer/proxy/steps.h"
 #include "balancer/proxy/upstream.h"
@@ -23,7 +24,8 @@ static const struct {
 } steps[] = {
     [STEP_HEAD] = {step_head, MAY(KEY) | MAY(PICK) | MAY(REPLY) | MAY(DONE)},
     [STEP_KEY] = {step_key, MAY(PICK) | MAY(REPLY) | MAY(DONE)},
-    [STEP_PICK] = {attempt_begin, MAY(PICK) | MAY(CONNECT) | MAY(REPLY) | MAY(DONE)},
+    [STEP_PICK] = {attempt_begin, MAY(PICK) | MAY(QUEUE) | MAY(CONNECT) | MAY(REPLY) | MAY(DONE)},
+    [STEP_QUEUE] = {step_queue, MAY(PICK) | MAY(REPLY) | MAY(DONE)},
     [STEP_CONNECT] = {step_connect, MAY(SEND) | MAY(PICK) | MAY(REPLY) | MAY(DONE)},
     [STEP_SEND] = {step_send, MAY(RELAY) | MAY(TUNNEL) | MAY(PICK) | MAY(REPLY) | MAY(DONE)},
     [STEP_RELAY] = {step_relay, MAY(DONE)},
@@ -40,7 +42,11 @@ struct worker *request_worker(const struct request *r)
 static void move(struct request *r, enum step to)
 {
     assert((steps[r->step].moves & (1u << to)) != 0);
+    if (r->step == STEP_QUEUE)
+        queue_leave(r);
     r->step = to;
+    if (to == STEP_QUEUE)
+        queue_enter(r);
 }
 
 struct request *request_new(struct client *client)
@@ -67,6 +73,9 @@ static void arm_client(struct request *r)
         conn_set_deadline(conn, r->pool->timeouts.tunnel_ms, REASON_TUNNEL_IDLE);
     else
         pacing_arm(r);
+    if (r->step == STEP_QUEUE)
+        conn_limit_deadline(conn, r->queued_us + (uint64_t)r->pool->timeouts.queue_ms * 1000,
+                            REASON_QUEUE_TIMEOUT);
     if (r->deadline_us != 0)
         conn_limit_deadline(conn, r->deadline_us, REASON_TOTAL_TIMEOUT);
 }
@@ -86,8 +95,12 @@ static void arm_upstream(struct request *r)
                             REASON_UPSTREAM_TIMEOUT);
     else if (conn->wants_write || (r->step == STEP_RELAY && !r->client->conn.wants_write))
         conn_set_deadline(conn, conf->idle_ms, REASON_UPSTREAM_TIMEOUT);
-    if (r->patience_us != 0 && r->step != STEP_RELAY)
+    if (r->step == STEP_RELAY)
+        return;
+    if (r->patience_us != 0)
         conn_limit_deadline(conn, r->patience_us, REASON_UPSTREAM_DOWN);
+    if (r->try_until_us != 0)
+        conn_limit_deadline(conn, r->try_until_us, REASON_TRY_TIMEOUT);
 }
 
 /* The head's deadline runs from its first byte on, whatever trickles in afterwards. */
@@ -225,6 +238,8 @@ static void finish(struct request *r)
     }
     attempt_finish(r);
     conn_drop_pipe(&r->client->conn);
+    retry_give_back(r);
+    queue_count_wait(r);
     buffer_unhold(&r->client->conn.in, &request_worker(r)->buffers);
 }
 
@@ -242,24 +257,36 @@ bool request_run(struct request *r)
     return false;
 }
 
-static bool may_leave_endpoint(const struct request *r)
+/* Whether the attempt waits for the first byte of an answer and may be given up because of reason.
+ */
+static bool may_leave_endpoint(struct request *r, enum reason reason)
 {
     bool is_waiting = r->step == STEP_CONNECT ||
-                      (r->step == STEP_SEND && buffer_used(&r->upstream->conn.in) == 0 &&
-                       h1_method_is_idempotent(r->head.method));
-    return is_waiting && r->replayable && attempt_has_alternative(r);
+                      (r->step == STEP_SEND && buffer_used(&r->upstream->conn.in) == 0);
+    return is_waiting && attempt_may_move(r, reason);
+}
+
+/* A deadline after which waiting on may still be the better chance; whether it is. */
+static bool waits_on(struct request *r, enum reason reason)
+{
+    if (reason == REASON_UPSTREAM_DOWN)
+        r->patience_us = 0;
+    else if (reason == REASON_TRY_TIMEOUT)
+        r->try_until_us = 0;
+    else
+        return false;
+    return !may_leave_endpoint(r, reason);
 }
 
 void request_fail(struct request *r, enum reason reason)
 {
-    if (reason == REASON_CLIENT_SLOW && pacing_is_kept(r)) {
+    if (r->step == STEP_DONE)
+        return;
+    bool is_kept = reason == REASON_CLIENT_SLOW && pacing_is_kept(r);
+    if (is_kept || waits_on(r, reason))
         arm(r);
-    } else if (reason == REASON_UPSTREAM_DOWN && !may_leave_endpoint(r)) {
-        r->patience_us = 0; /* waiting on is the better chance */
-        arm(r);
-    } else if (r->step != STEP_DONE) {
+    else
         move(r, attempt_failed(r, reason));
-    }
 }
 
 void request_abort(struct request *r, enum reason reason)
@@ -273,7 +300,7 @@ void request_abort(struct request *r, enum reason reason)
 
 void request_endpoint_down(struct request *r, uint32_t patience_ms)
 {
-    if (r->patience_us != 0 || !may_leave_endpoint(r))
+    if (r->patience_us != 0 || !may_leave_endpoint(r, REASON_UPSTREAM_DOWN))
         return;
     if (patience_ms == 0) {
         struct client *client = r->client;

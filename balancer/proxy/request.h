@@ -5,6 +5,7 @@
  * Its life is a table of steps with the moves allowed between them (request.c):
  *
  *      ┌► KEY ─┐ the hash key is in the body
+ *      │       │ ┌► QUEUE ─┐ no endpoint has room; then PICK again
  *     HEAD ──► PICK ──► CONNECT ──► SEND ──► RELAY ──► DONE
  *      │        │ ▲        │          │ └───► TUNNEL ──► DONE
  *      │        │ └────────┴──────────┘ try elsewhere, if the reason allows
@@ -18,6 +19,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "balancer/http/h1.h"
 #include "balancer/policy/policy.h"
@@ -35,6 +37,7 @@ enum step {
     STEP_HEAD,    /* the head is coming in */
     STEP_KEY,     /* the part of the body comes in that the hash key is in */
     STEP_PICK,    /* an endpoint is to be chosen */
+    STEP_QUEUE,   /* the endpoint it is for, or all of them, have no room */
     STEP_CONNECT, /* nothing of the request has left yet, on a new connection */
     STEP_SEND,    /* the request goes out; no final response head yet */
     STEP_RELAY,   /* the response goes to the client (and the rest of the request upstream) */
@@ -65,6 +68,8 @@ struct request {
     bool wants_upgrade; /* the client asked for another protocol and may have it */
     bool wants_fresh;   /* the next attempt opens a connection */
     bool replayable;    /* every byte of it is still in the client's in buffer */
+    bool is_retrying;   /* has a place in the pool's retry budget */
+    bool is_called;     /* out of the queue: there may be room */
     bool has_key;
     bool sent_all;    /* the endpoint has the whole request */
     bool send_failed; /* the endpoint takes no more of it, but may have answered */
@@ -85,13 +90,19 @@ struct request {
     struct endpoint *tried[PICK_MAX_TRIED]; /* references */
 
     uint64_t begun_us, attempt_us, connected_us, sent_us, answered_us;
-    double begun_at;      /* Unix time */
-    uint64_t deadline_us; /* the moment by which all must be over; 0: none */
-    uint64_t patience_us; /* the moment by which an endpoint that is down must answer; 0: none */
+    double begun_at;       /* Unix time */
+    uint64_t deadline_us;  /* the moment by which all must be over; 0: none */
+    uint64_t patience_us;  /* the moment by which an endpoint that is down must answer; 0: none */
+    uint64_t try_until_us; /* the moment at which the attempt makes way for another; 0: none */
 
     struct trail trail;
     struct patience body_patience; /* with the client, for its body */
     struct patience take_patience; /* and for taking what is sent to it */
+
+    TAILQ_ENTRY(request) queue_link;
+    struct endpoint *waits_for; /* in the queue: the one endpoint that will do; a reference */
+    uint64_t queued_us;         /* since when it waits for room; 0: it does not */
+    uint64_t queued_in;         /* the pool's generation at that time */
 
     struct relay up, down;
     struct h1_request head;

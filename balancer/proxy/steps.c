@@ -88,6 +88,16 @@ enum step step_head(struct request *r)
     }
 }
 
+/* ---- QUEUE ---- */
+
+/* Who has closed its side has most likely left: it makes room for those who have not. */
+enum step step_queue(struct request *r)
+{
+    if (r->client->conn.read_ended)
+        return attempt_failed(r, REASON_CLIENT_GONE);
+    return r->is_called ? STEP_PICK : STEP_QUEUE;
+}
+
 /* ---- CONNECT, SEND ---- */
 
 /* A body that waits for more while the held buffer is full will not fit: let go of it. */
@@ -157,7 +167,7 @@ enum step step_connect(struct request *r)
         return STEP_SEND;
     }
     if (r->send_failed || upstream_ended(r))
-        return attempt_failed(r, REASON_CONNECT_FAILED);
+        return attempt_failed(r, attempt_connect_reason(r->upstream->conn.error));
     return STEP_CONNECT;
 }
 
@@ -213,6 +223,9 @@ static void expect_alike(struct upstream *upstream, const struct h1_framing *fra
 
 static enum step begin_response(struct request *r)
 {
+    bool is_refusal = r->response.status >= 502 && r->response.status <= 504;
+    if (is_refusal && attempt_may_move(r, REASON_UPSTREAM_STATUS))
+        return attempt_failed(r, REASON_UPSTREAM_STATUS);
     r->answered_us = worker_now_us(request_worker(r));
     expect_alike(r->upstream, &r->response.framing);
     if (!forward_response(r))

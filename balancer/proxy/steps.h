@@ -8,6 +8,7 @@
 #include "balancer/proxy/request.h"
 
 enum step step_head(struct request *request);
+enum step step_queue(struct request *request);
 enum step step_connect(struct request *request);
 enum step step_send(struct request *request);
 enum step step_relay(struct request *request);

@@ -121,7 +121,8 @@ int upstream_connect(struct worker *worker, struct endpoint *endpoint, struct re
     if (rc != 0)
         return rc;
     struct upstream *upstream = slab_get(&worker->upstream_slab);
-    *upstream = (struct upstream){.endpoint = endpoint_ref(endpoint)};
+    *upstream =
+        (struct upstream){.endpoint = endpoint_ref(endpoint), .opened_us = worker_now_us(worker)};
     conn_init(&upstream->conn, worker, fd, &upstream_ops);
     assign(upstream, request);
     counter_add(&local_of(upstream)->stats.connects, 1);
@@ -129,20 +130,35 @@ int upstream_connect(struct worker *worker, struct endpoint *endpoint, struct re
     return 0;
 }
 
+static bool is_wanted(const struct upstream *upstream)
+{
+    const struct upstream_limits *limits = &upstream->limits;
+    uint64_t age_us = worker_now_us(upstream->conn.worker) - upstream->opened_us;
+    if (limits->max_requests != 0 && upstream->n_requests >= limits->max_requests)
+        return false;
+    if (limits->max_age_ms != 0 && age_us >= (uint64_t)limits->max_age_ms * 1000)
+        return false;
+    return local_of(upstream)->n_idle < limits->max_idle && endpoint_is_usable(upstream->endpoint);
+}
+
 void upstream_release(struct upstream *upstream)
 {
     struct endpoint_local *local = local_of(upstream);
+    const struct upstream_limits *limits = &upstream->limits;
     assert(buffer_used(&upstream->conn.in) == 0 && !conn_has_output(&upstream->conn));
-    if (local->n_idle >= upstream->max_idle || !endpoint_is_usable(upstream->endpoint)) {
+    upstream->n_requests++;
+    if (!is_wanted(upstream)) {
         upstream_close(upstream);
         return;
     }
     leave_list(upstream);
     upstream->request = NULL;
-    upstream->reused = true;
     LIST_INSERT_HEAD(&local->idle, upstream, link);
     local->n_idle++;
-    conn_set_deadline(&upstream->conn, upstream->keepalive_ms, REASON_OK);
+    conn_set_deadline(&upstream->conn, limits->keepalive_ms, REASON_OK);
+    if (limits->max_age_ms != 0)
+        conn_limit_deadline(&upstream->conn,
+                            upstream->opened_us + (uint64_t)limits->max_age_ms * 1000, REASON_OK);
     conn_update(&upstream->conn);
 }
 

@@ -15,14 +15,20 @@
 struct request;
 struct worker;
 
+/* What its pool allows it; a copy, for it may outlive the request. 0: no limit but for max_idle. */
+struct upstream_limits {
+    uint32_t max_idle; /* at the endpoint, of this worker */
+    uint32_t keepalive_ms, max_age_ms, max_requests;
+};
+
 struct upstream {
     struct conn conn;
     LIST_ENTRY(upstream) link; /* the endpoint's idle or active list of this worker */
     struct endpoint *endpoint; /* a reference */
     struct request *request;   /* NULL while pooled */
-    uint32_t max_idle;         /* of its pool */
-    uint32_t keepalive_ms;
-    bool reused; /* has served a request before */
+    struct upstream_limits limits;
+    uint64_t opened_us;
+    uint32_t n_requests; /* that it carried to their end; beyond 0 it may be stale */
 };
 
 /* A pooled connection to endpoint, now request's, or NULL. With `checked` the socket is asked

@@ -190,8 +190,13 @@ static void on_wake(struct ev_loop *loop, struct ev_async *async, int revents)
 {
     (void)loop, (void)revents;
     struct worker *worker = async->data;
-    for (size_t i = 0; i < worker->proxy->conf->n_pools; i++)
-        look_after_endpoints(worker, worker_pool(worker, i));
+    if (atomic_exchange(&worker->look_asked, false)) {
+        for (size_t i = 0; i < worker->proxy->conf->n_pools; i++)
+            look_after_endpoints(worker, worker_pool(worker, i));
+        queue_look(worker);
+    }
+    if (atomic_exchange(&worker->room_offered, false))
+        queue_look(worker);
     if (atomic_load(&worker->drain_asked) && !worker->draining)
         begin_drain(worker);
     if (atomic_load(&worker->stop_asked))
@@ -208,6 +213,7 @@ static void on_after_poll(struct ev_loop *loop, struct ev_check *check, int reve
 static void on_before_poll(struct ev_loop *loop, struct ev_prepare *prepare, int revents)
 {
     (void)loop, (void)revents;
+    queue_run(prepare->data);
     reap(prepare->data);
 }
 
@@ -267,6 +273,7 @@ static int begin_views(struct worker *worker)
     for (size_t i = 0; i < n; i++) {
         struct pool_view *view = &worker->views[i];
         view->pool = &worker->proxy->pools[i];
+        queue_init(&view->queue);
         view->generation = atomic_load(&view->pool->generation);
         view->snapshot = pool_acquire(view->pool);
         view->state = policy_state_new(view->snapshot, worker_random(worker));
@@ -336,6 +343,7 @@ int worker_new(struct proxy *proxy, uint32_t index, const int *fds, struct worke
     struct worker *worker = aligned_alloc(64, (sizeof *worker + 63) / 64 * 64);
     if (worker == NULL)
         return -ENOMEM;
+    assert(index < WORKERS_MAX);
     *worker = (struct worker){.proxy = proxy, .index = index, .now_us = clock_now_us()};
     int rc = prepare(worker);
     if (rc != 0) {
@@ -365,12 +373,23 @@ int worker_start(struct proxy *proxy, uint32_t index, const int *fds, struct wor
         dispose(worker);
         return rc;
     }
+    atomic_store(&proxy->workers[index], worker);
     *ret_worker = worker;
     return 0;
 }
 
 void worker_wake(struct worker *worker)
 {
+    atomic_store(&worker->look_asked, true);
+    ev_async_send(worker->loop, &worker->wake);
+}
+
+void worker_offer_room(struct proxy *proxy, uint32_t index)
+{
+    struct worker *worker = atomic_load(&proxy->workers[index]);
+    if (worker == NULL)
+        return;
+    atomic_store(&worker->room_offered, true);
     ev_async_send(worker->loop, &worker->wake);
 }
 
@@ -385,12 +404,21 @@ bool worker_is_draining(const struct worker *worker)
     return atomic_load(&worker->is_drained);
 }
 
-void worker_stop(struct worker *worker)
+void worker_halt(struct worker *worker)
 {
-    if (worker == NULL)
+    if (worker == NULL || worker->is_halted)
         return;
     atomic_store(&worker->stop_asked, true);
     worker_wake(worker);
     (void)pthread_join(worker->thread, NULL);
+    atomic_store(&worker->proxy->workers[worker->index], NULL);
+    worker->is_halted = true;
+}
+
+void worker_stop(struct worker *worker)
+{
+    if (worker == NULL)
+        return;
+    worker_halt(worker);
     dispose(worker);
 }

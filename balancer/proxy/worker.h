@@ -24,6 +24,7 @@
 #include "balancer/proxy/admission.h"
 #include "balancer/proxy/buffer.h"
 #include "balancer/proxy/pipe.h"
+#include "balancer/proxy/queue.h"
 #include "conf/conf.h"
 
 /* While draining, an idle client gets this long to send one more request, whose answer says
@@ -35,6 +36,8 @@ struct corpse;
 struct ip;
 struct listener;
 
+#define WORKERS_MAX 256
+
 /* What all workers share; control owns it, and it outlives them. */
 struct proxy {
     const struct conf *conf;
@@ -43,6 +46,7 @@ struct proxy {
     struct pool *pools;            /* as conf->pools */
     struct access_log *access_log; /* NULL: none */
     struct admission admission;
+    struct worker *_Atomic workers[WORKERS_MAX]; /* by index, from their start until they halt */
 };
 
 /* One pool as this worker sees it. */
@@ -51,6 +55,7 @@ struct pool_view {
     uint64_t generation;
     struct snapshot *snapshot; /* a reference */
     struct policy_state *state;
+    struct request_queue queue;
 };
 
 LIST_HEAD(client_list, client);
@@ -72,8 +77,10 @@ struct worker {
     struct ev_async wake;
     struct ev_check after_poll;
     struct ev_prepare before_poll;
+    _Atomic bool look_asked, room_offered;
     _Atomic bool drain_asked, stop_asked, is_drained; /* is_drained: its listeners are closed */
-    bool draining;
+    bool draining, is_halted;
+    bool has_due_queue; /* one of its views has a queue that is due */
     uint32_t index;
     struct ev_timer drain_timer;
 
@@ -126,6 +133,9 @@ int worker_start(struct proxy *proxy, uint32_t index, const int *fds, struct wor
 /* Any thread: pools have changed, or an endpoint has; look. */
 void worker_wake(struct worker *worker);
 
+/* Any worker: there may be room at an endpoint for requests that wait in worker number index. */
+void worker_offer_room(struct proxy *proxy, uint32_t index);
+
 /* Any thread: accept what waits, close the listeners, let what runs finish. */
 void worker_drain(struct worker *worker);
 
@@ -135,7 +145,11 @@ bool worker_is_draining(const struct worker *worker);
 /* Any thread: how many client connections are left, the worker's own count. */
 uint64_t worker_clients(const struct worker *worker);
 
-/* Control: closes everything at once, joins the thread, frees the worker. Accepts NULL. */
+/* Control: closes everything at once and joins the thread. Workers that still run may wake this
+ * one, so that all of them halt before one is freed. Accepts NULL. */
+void worker_halt(struct worker *worker);
+
+/* Control: frees a worker, and halts it before where that has not been done. Accepts NULL. */
 void worker_stop(struct worker *worker);
 
 /*

@@ -74,7 +74,7 @@ def test_refused_requests_are_logged_with_their_reason(quoit, origins):
     assert get(balancer.port, "/web/" + "x" * 200).status == 414
     lines = balancer.wait_access(4)
     assert [(line["status"], line["reason"]) for line in lines] == [
-        (400, "bad_request"), (404, "no_route"), (502, "connect_failed"),
+        (400, "bad_request"), (404, "no_route"), (502, "connect_refused"),
         (414, "target_too_long"),
     ]
     assert "endpoint" not in lines[1] and lines[2]["endpoint"] == "127.0.0.1:1"

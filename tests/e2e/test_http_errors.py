@@ -202,7 +202,7 @@ def test_a_refused_connection_is_502(quoit, refused_port, method):
             client.send(request(method + b" / HTTP/1.1"))
             status, head = read_own_answer(client)
             assert status == 502 and not values_of(head, b"connection")
-    wait_reason(balancer, "connect_failed")
+    wait_reason(balancer, "connect_refused")
 
 
 def test_no_endpoint_is_503_with_a_time_to_come_back(quoit):

@@ -7,7 +7,7 @@
  * What must hold: the worker comes to rest in a bounded number of turns; at rest every connection
  * waits for something that can come, and has a deadline; what endpoints receive reads as whole,
  * strictly valid requests, without the pool's cookie; no POST with the same number arrives twice;
- * in the end nothing is in flight and every client is counted closed.
+ * in the end nothing is in flight, nobody waits, and every client is counted closed.
  */
 #include <assert.h>
 #include <errno.h>
@@ -90,8 +90,11 @@ static void build_house(void)
         .key_body_bytes = 1000,
         .slots = 1 << 10,
         .retries = 2,
+        .retry = {.conditions = UINT8_MAX, .timeout_ms = 1500, .budget = 1, .budget_min = 1},
         .max_idle = 2,
-        .timeouts = {1000, 2000, 3000, 0, 4000, 5000},
+        .max_connection_requests = 3,
+        .queue = 2,
+        .timeouts = {1000, 2000, 3000, 0, 4000, 5000, 6000},
         .sticky = {.name = (char *)"S", .path = (char *)"/", .strip = true},
     };
     house.route_conf = (struct conf_route){.path = (char *)"/"};
@@ -592,7 +595,10 @@ static void finish(void)
     assert(worker_clients(scene.worker) == 0);
     assert(admission_clients(&house.proxy.admission) == 0);
     for (size_t i = 0; i < ENDPOINTS; i++)
-        assert(endpoint_in_flight(house.endpoints[i]) == 0);
+        assert(endpoint_in_flight(house.endpoints[i]) == 0 &&
+               atomic_load(&house.endpoints[i]->connections) == 0 &&
+               atomic_load(&house.endpoints[i]->locals[0].waiting) == 0);
+    assert(pool_waiting(&house.pool) == 0 && pool_retrying(&house.pool) == 0);
     worker_free(scene.worker);
     for (size_t i = 0; i < ENDPOINTS; i++)
         assert(atomic_load(&house.endpoints[i]->references) == 2);
@@ -615,6 +621,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!house.is_ready)
         build_house();
+    house.pool_conf.max_connections = size % 3; /* none, or so few that clients wait for them */
     begin();
     struct script script = {data, data + size};
     for (int steps = 0; script.at < script.end && steps < 200; steps++) {

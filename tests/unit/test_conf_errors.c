@@ -52,9 +52,22 @@ static void assert_error_in_pool(const char *line, const char *expected)
 static void test_a_ramp_is_not_for_the_algorithms_of_other_programs(void **state)
 {
     (void)state;
-    assert_error_in_pool("algorithm: envoy_maglev\n    ramp: 30s",
-                         "f:6:11: pools.a.ramp: found a ramp with the algorithm of another program, "
-                         "expected none: weights on their way would change its layout\n");
+    assert_error_in_pool(
+        "algorithm: envoy_maglev\n    ramp: 30s",
+        "f:6:11: pools.a.ramp: found a ramp with the algorithm of another program, "
+        "expected none: weights on their way would change its layout\n");
+}
+
+static void test_retries_are_for_known_conditions_only(void **state)
+{
+    (void)state;
+    assert_error_in_pool(
+        "retry: { on: [reset, 500] }",
+        "f:5:26: pools.a.retry.on.1: found \"500\", expected `failure`, `connect`, "
+        "`refused`, `reset`, `timeout`, `502`, `503` or `504`\n");
+    assert_error_in_pool("retry: { on: refused, timeout: 1s }",
+                         "f:5:36: pools.a.retry.timeout: found no timeout in retry.on, expected it "
+                         "there\n");
 }
 
 static void test_an_identity_is_a_word_or_a_key_of_metadata(void **state)
@@ -78,8 +91,8 @@ static void test_an_unknown_key_suggests_the_nearest(void **state)
     (void)state;
     assert_error_at_top("drain_timeot: 3s",
                         "f:3:1: drain_timeot: unknown key, did you mean \"drain_timeout\"?\n");
-    assert_error_in_pool("retry: 3",
-                         "f:5:5: pools.a.retry: unknown key, did you mean \"retries\"?\n");
+    assert_error_in_pool("retrie: 3",
+                         "f:5:5: pools.a.retrie: unknown key, did you mean \"retries\"?\n");
     assert_error_in_pool("timeouts: { conect: 1s }",
                          "f:5:17: pools.a.timeouts.conect: unknown key, did you mean "
                          "\"connect\"?\n");
@@ -543,6 +556,7 @@ static void test_a_file_that_cannot_be_read_is_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_retries_are_for_known_conditions_only),
         cmocka_unit_test(test_an_unknown_key_suggests_the_nearest),
         cmocka_unit_test(test_an_identity_is_a_word_or_a_key_of_metadata),
         cmocka_unit_test(test_a_ramp_is_not_for_the_algorithms_of_other_programs),

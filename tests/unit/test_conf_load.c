@@ -107,7 +107,17 @@ static void test_a_pool_has_all_defaults(void **state)
     assert_int_equal(pool->compat.min_ring, 1024);
     assert_null(pool->endpoints[0].id);
     assert_int_equal(pool->retries, 2);
+    assert_int_equal(pool->retry.conditions, CONF_RETRY_FAILURE);
+    assert_false(pool->retry.non_idempotent);
+    assert_int_equal(pool->retry.timeout_ms, 0);
+    assert_number(pool->retry.budget, 0.2);
+    assert_int_equal(pool->retry.budget_min, 20);
     assert_int_equal(pool->max_idle, 64);
+    assert_int_equal(pool->max_connection_age_ms, 0);
+    assert_int_equal(pool->max_connection_requests, 0);
+    assert_int_equal(pool->max_connections, 0);
+    assert_int_equal(pool->queue, 1024);
+    assert_int_equal(pool->timeouts.queue_ms, 5000);
     assert_int_equal(pool->timeouts.connect_ms, 2000);
     assert_int_equal(pool->timeouts.response_ms, 30000);
     assert_int_equal(pool->timeouts.idle_ms, 60000);
@@ -192,9 +202,15 @@ static const char everything[] =
     "    min_ring: 8388608\n"
     "    seed: 18446744073709551615\n"
     "    retries: 15\n"
+    "    retry: { on: [reset, timeout, 503], non_idempotent: true, timeout: 2s, budget: 1,\n"
+    "             budget_min: 0 }\n"
     "    max_idle: 0\n"
+    "    max_connection_age: 1h\n"
+    "    max_connection_requests: 1000\n"
+    "    max_connections: 50\n"
+    "    queue: 0\n"
     "    timeouts: { connect: 1ms, response: 2ms, idle: 3ms, total: 4ms, tunnel: 168h,\n"
-    "                keepalive: 6ms }\n"
+    "                keepalive: 6ms, queue: 7ms }\n"
     "    health_check: { type: tcp, path: /h, host: h.example, method: HEAD,\n"
     "                    expect: [200, 204-299], interval: 1s, timeout: 2s, rise: 1, fall: 1,\n"
     "                    port: 99, initial: down }\n"
@@ -306,7 +322,18 @@ static void test_a_pool_is_read_as_written(void **state)
     assert_string_equal(pool->endpoints[1].id, "b1");
     assert_true(pool->seed == UINT64_MAX);
     assert_int_equal(pool->retries, 15);
+    assert_int_equal(pool->retry.conditions,
+                     CONF_RETRY_RESET | CONF_RETRY_TIMEOUT | CONF_RETRY_503);
+    assert_true(pool->retry.non_idempotent);
+    assert_int_equal(pool->retry.timeout_ms, 2000);
+    assert_number(pool->retry.budget, 1);
+    assert_int_equal(pool->retry.budget_min, 0);
     assert_int_equal(pool->max_idle, 0);
+    assert_int_equal(pool->max_connection_age_ms, 3600000);
+    assert_int_equal(pool->max_connection_requests, 1000);
+    assert_int_equal(pool->max_connections, 50);
+    assert_int_equal(pool->queue, 0);
+    assert_int_equal(pool->timeouts.queue_ms, 7);
     conf_free(conf);
 }
 
