@@ -130,14 +130,23 @@ static void end(struct keying *keying)
         key_body_end(&keying->fields[i]);
 }
 
-static void give_up(struct keying *keying)
+static enum h1_status stop(struct keying *keying)
 {
     for (int i = 0; i < N_KEYS; i++)
         key_body_give_up(&keying->fields[i]);
+    return H1_DONE;
 }
 
-/* Looks at one run of the body. H1_DATA: there may be more to look at; H1_MORE: not yet; H1_DONE:
- * never. */
+/* Looks at a run of content, as far as that may be; what is known to follow is too far then. */
+static enum h1_status look_at(struct keying *keying, struct span run)
+{
+    uint32_t left = keying->left;
+    feed(keying, run.p, run.n < left ? run.n : left);
+    return keying->left == 0 && keying->framing.left > 0 ? stop(keying) : H1_DATA;
+}
+
+/* Looks at what has come next of the body. H1_DATA: there may be more to look at; H1_MORE: not yet;
+ * H1_DONE: never. */
 static enum h1_status look_once(struct request *r)
 {
     struct keying *keying = r->keying;
@@ -149,17 +158,9 @@ static enum h1_status look_once(struct request *r)
     keying->at += (uint32_t)run.skip;
     switch (status) {
     case H1_DATA:
-        if (keying->left > 0) {
-            feed(keying, bytes + run.skip, run.n < keying->left ? run.n : keying->left);
-            return H1_DATA;
-        }
-        give_up(keying);
-        return H1_DONE;
+        return look_at(keying, (struct span){bytes + run.skip, run.n});
     case H1_MORE:
-        if (n < most)
-            return H1_MORE;
-        give_up(keying);
-        return H1_DONE;
+        return n < most ? H1_MORE : stop(keying);
     case H1_ERROR:
         return H1_ERROR;
     default:

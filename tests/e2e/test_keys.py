@@ -261,6 +261,19 @@ def test_the_prefix_is_counted_to_the_byte_however_it_arrives(scripted, before, 
     assert keys(origin.balancer, 3) == [key.replace("k", "k" * 18)] * 3
 
 
+def test_nobody_waits_for_more_than_the_prefix(scripted):
+    port, origin = scripted(echo, hash_key="json:id", hash_key_fallback="path",
+                            hash_key_body="1k")
+    body = b'{"a": "%s"}' % (b"x" * 5000)
+    with RawClient(port) as client:
+        whole = post_length(body)
+        client.send(whole[:len(whole) - len(body) + 1024])
+        origin.wait_received(b"xxx")  # the client says nothing more until it is there
+        client.send(whole[len(whole) - len(body) + 1024:])
+        assert read_reply(client) == body
+    assert keys(origin.balancer, 1) == ["/"]
+
+
 def test_framing_that_fills_the_buffer_ends_the_wait(scripted):
     port, origin = scripted(echo, hash_key="json:id", hash_key_fallback="path")
     body = b'{"a": "%s", "id": "k"}' % (b"x" * 4000)
@@ -322,6 +335,15 @@ def test_a_body_that_stands_still_is_answered_408(quoit, origins):
         assert client.read_to_end().startswith(b"HTTP/1.1 408 ")
     assert not server.requests
     assert [line["reason"] for line in balancer.wait_access(1)] == ["client_timeout"]
+
+
+def test_the_wait_is_part_of_the_whole_request(quoit, origins):
+    balancer, (server,) = start(quoit, origins, 1, "json:id", timeouts={"total": "300ms"})
+    with RawClient(balancer.port) as client:
+        client.send(post(b"Content-Length: 100", b'{"id": '))
+        assert client.read_to_end().startswith(b"HTTP/1.1 504 ")
+    assert server.accepted == 0
+    assert [line["reason"] for line in balancer.wait_access(1)] == ["total_timeout"]
 
 
 def test_a_client_that_leaves_while_its_body_is_awaited_is_gone(quoit, origins):
