@@ -79,7 +79,7 @@ static void check_wanting(enum conf_identity_source identity)
     bool failed = true;
     for (long i = 0; failed; i++) {
         assert_true(i < MAX_ALLOCATIONS);
-        struct wanted_list wanted;
+        struct wanted_list wanted = {.items = NULL};
         until_failure = i;
         int error = wanted_list_build(&conf, &set, &wanted);
         failed = has_failed();

@@ -154,7 +154,8 @@ static void probe(struct world *world, int i, bool up)
 {
     const struct endpoint *endpoint = member_of(world, i).endpoint;
     assert_non_null(endpoint);
-    (void)pools_take_verdict(world->pools, endpoint->serial, up, "", world->now_us);
+    uint64_t serial = endpoint != NULL ? endpoint->serial : 0;
+    (void)pools_take_verdict(world->pools, serial, up, "", world->now_us);
 }
 
 static bool has_next_step(const struct world *world)
