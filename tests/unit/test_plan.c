@@ -227,8 +227,7 @@ static void test_other_json_is_refused(void **state)
         "{\"algorithm\": \"hash\", \"ring\": {\"version\": 99}}",
         "{\"algorithm\": \"hash\", \"ring\": {\"version\": 1, \"seed\": \"12\"}}",
         "{\"algorithm\": \"hash\", \"ring\": {\"version\": 1, \"seed\": \"000000000000000g\"}}",
-        "{\"algorithm\": \"hash\", \"ring\": {\"version\": 1, \"seed\": \"0000000000000000\", "
-        "\"haproxy_hash\": \"md4\"}}",
+        "{\"algorithm\": \"hash\", \"ring\": {\"version\": 1, \"seed\": \"0000000000000000\"}}",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct ring_options options;
