@@ -292,6 +292,8 @@ static void print_choice(const json_t *answer)
         fputs(strcmp(view_text(answer, "way"), "turn") == 0 ? "one of these" : "none", stdout);
     if (json_is_string(json_object_get(answer, "way")))
         printf(" (%s)", view_text(answer, "way"));
+    if (json_is_true(json_object_get(answer, "waits")))
+        fputs(", once it has room for a connection", stdout);
     putchar('\n');
     print_label("why");
     printf("%s\n", view_text(answer, "why"));

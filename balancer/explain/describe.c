@@ -36,6 +36,7 @@ json_t *describe_endpoint(const struct member *member)
         time_to_json(atomic_load_explicit(&endpoint->changed_ms, memory_order_relaxed)));
     json_object_set_new(json, "weight", json_real(member->weight));
     json_object_set_new(json, "in_flight", json_integer(endpoint_in_flight(endpoint)));
+    json_object_set_new(json, "connections", json_integer(atomic_load(&endpoint->connections)));
     return json;
 }
 

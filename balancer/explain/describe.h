@@ -11,7 +11,8 @@
 
 #include "balancer/pool/pool.h"
 
-/* { id, address, state, usable, since, weight, in_flight } */
+/* { id, address, state, usable, since, weight, in_flight, connections }; the last are those in use,
+ * counted where the pool has max_connections. */
 json_t *describe_endpoint(const struct member *member);
 
 /*

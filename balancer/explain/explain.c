@@ -360,8 +360,10 @@ static bool is_foretold(const struct asking *asking)
 
 static void put_choice(struct asking *asking, const struct endpoint *endpoint)
 {
+    uint32_t max = asking->pool->conf->max_connections;
     put(asking, "choice",
         json_pack("{s:o, s:o}", "id", text(endpoint->id), "address", text(endpoint->address)));
+    put(asking, "waits", json_boolean(max != 0 && !endpoint_has_room(endpoint, max)));
 }
 
 static void choose_by_session(struct asking *asking, const struct member *member)
@@ -375,12 +377,27 @@ static void choose_by_session(struct asking *asking, const struct member *member
     conclude(asking, "the cookie %s keeps its session there", asking->pool->conf->sticky.name);
 }
 
+/* One with room for a connection, if there is one that the request may go to; as the data path does
+ * it (proxy/attempt.c). */
+static struct endpoint *pick_with_room(struct asking *asking)
+{
+    const struct conf_pool *conf = asking->pool->conf;
+    struct pick *pick = &asking->pick;
+    bool may_avoid_full = !pick->has_key || conf->affinity == CONF_AFFINITY_CACHE;
+    pick->max_connections = may_avoid_full ? conf->max_connections : 0;
+    struct endpoint *endpoint = policy_pick(pick);
+    if (endpoint != NULL || pick->max_connections == 0)
+        return endpoint;
+    pick->max_connections = 0;
+    return policy_pick(pick);
+}
+
 static void choose_by_policy(struct asking *asking)
 {
     struct pick_candidate candidates[MAX_LISTED];
     asking->trace = (struct pick_trace){.max = MAX_LISTED, .candidates = candidates};
     asking->pick.trace = &asking->trace;
-    const struct endpoint *endpoint = policy_pick(&asking->pick);
+    const struct endpoint *endpoint = pick_with_room(asking);
     if (!is_foretold(asking))
         endpoint = NULL;
     put(asking, "alternatives", json_integer(asking->trace.alternatives));
@@ -434,9 +451,9 @@ static void explain_in_pool(struct asking *asking)
 static json_t *empty_answer(void)
 {
     static const char *const names[] = {
-        "pool",         "route",     "snapshot",   "algorithm", "affinity", "request",
-        "key",          "hash",      "slot",       "slots",     "session",  "key_share",
-        "alternatives", "in_flight", "candidates", "way",       "choice",   "why"};
+        "pool",       "route", "snapshot", "algorithm", "affinity",  "request",      "key",
+        "hash",       "slot",  "slots",    "session",   "key_share", "alternatives", "in_flight",
+        "candidates", "way",   "choice",   "waits",     "why"};
     json_t *answer = json_object();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         json_object_set_new(answer, names[i], json_null());

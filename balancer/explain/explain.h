@@ -41,8 +41,9 @@ enum explain_outcome {
 
 /*
  * Answers with a new object. EXPLAIN_DONE: { pool, route, snapshot, algorithm, affinity, request,
- * key, hash, slot, slots, session, key_share, alternatives, in_flight, candidates, way, choice, why
- * }; what does not apply is null. Otherwise { error }.
+ * key, hash, slot, slots, session, key_share, alternatives, in_flight, candidates, way, choice,
+ * waits, why }; what does not apply is null. waits: all connections that the choice may have are in
+ * use, so the request would wait for one. Otherwise { error }.
  *
  * route is { host, path }, or null if the question named the pool. key is describe_key()'s with
  * { from, source }: hash_key, hash_key_fallback or given, and the kind of key. Candidates are

@@ -27,6 +27,9 @@ static void print_obstacle(const struct pick *pick, char to[OBSTACLE_BYTES])
                  "%s is over its bound (%" PRIu32 " requests in flight, limit %.4g)", name,
                  first->in_flight, first->limit);
         break;
+    case PICK_VERDICT_FULL:
+        snprintf(to, OBSTACLE_BYTES, "%s has as many connections in use as it may", name);
+        break;
     case PICK_VERDICT_TRIED:
         snprintf(to, OBSTACLE_BYTES, "%s has been tried", name);
         break;

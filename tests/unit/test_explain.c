@@ -167,6 +167,32 @@ static void test_an_endpoint_over_its_bound_overflows(void **state)
     world_fini();
 }
 
+static void test_a_full_endpoint_is_passed_by_while_another_has_room(void **state)
+{
+    (void)state;
+    world_init(CONF_ALGORITHM_HASH, 2, NULL);
+    world.bench.conf.max_connections = 1;
+    json_t *before = ask_for("/a");
+    uint32_t home = chosen_of(before);
+    assert_true(json_is_false(json_object_get(before, "waits")));
+    assert_true(endpoint_take_room(world.bench.members[home].endpoint, 1));
+    json_t *after = ask_for("/a");
+    assert_way(after, "next", "has as many connections in use as it may");
+    assert_verdict(after, 0, "full");
+    assert_int_equal(chosen_of(after), 1 - home);
+    assert_true(endpoint_take_room(world.bench.members[1 - home].endpoint, 1));
+    json_t *last = ask_for("/a");
+    assert_way(last, "home", "first");
+    assert_int_equal(chosen_of(last), home);
+    assert_true(json_is_true(json_object_get(last, "waits")));
+    for (uint32_t i = 0; i < 2; i++)
+        endpoint_give_room(world.bench.members[i].endpoint);
+    json_decref(before);
+    json_decref(after);
+    json_decref(last);
+    world_fini();
+}
+
 /* The key of /hot brings nearly all requests. */
 static void make_hot(void)
 {
@@ -356,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_a_key_is_at_home),
         cmocka_unit_test(test_an_unusable_endpoint_is_passed_by),
         cmocka_unit_test(test_an_endpoint_over_its_bound_overflows),
+        cmocka_unit_test(test_a_full_endpoint_is_passed_by_while_another_has_room),
         cmocka_unit_test(test_a_hot_key_goes_to_the_least_busy),
         cmocka_unit_test(test_nobody_is_left),
         cmocka_unit_test(test_a_walk_that_meets_nobody_is_followed_by_a_scan),
