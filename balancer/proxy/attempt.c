@@ -161,7 +161,7 @@ void attempt_finish(struct request *r)
     if (upstream == NULL)
         return;
     /* A pipe takes no byte too many: what comes behind the response has not shown itself yet. */
-    bool reusable = is_reusable(r) && (!r->down.was_piped || upstream_is_quiet(upstream));
+    bool reusable = is_reusable(r) && (!r->down.was_piped || conn_is_quiet(&upstream->conn));
     let_go_of_upstream(r);
     if (reusable)
         upstream_release(upstream);

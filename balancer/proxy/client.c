@@ -122,9 +122,8 @@ void client_close(struct client *client, enum reason reason)
 /* A response cut short must not look like one that ended: the client sees a reset. */
 static void close_abruptly(struct client *client, bool has_response)
 {
-    const struct linger reset = {.l_onoff = 1, .l_linger = 0};
     if (has_response)
-        (void)setsockopt(client->conn.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        conn_spoil(&client->conn);
     client_close(client, REASON_OK);
 }
 

@@ -2,11 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include "balancer/proxy/pipe.h"
 #include "balancer/proxy/worker.h"
@@ -43,7 +39,8 @@ static void on_timer(struct ev_loop *loop, struct ev_timer *timer, int revents)
 
 void conn_init(struct conn *conn, struct worker *worker, int fd, const struct conn_ops *ops)
 {
-    *conn = (struct conn){.ops = ops, .worker = worker, .fd = fd};
+    *conn = (struct conn){
+        .ops = ops, .transport = &transport_socket, .worker = worker, .fd = fd, .watched = EV_READ};
     ev_io_init(&conn->io, on_io, fd, EV_READ);
     conn->io.data = conn;
     ev_init(&conn->timer, on_timer);
@@ -66,7 +63,8 @@ void conn_close(struct conn *conn)
     ev_io_stop(conn->worker->loop, &conn->io);
     ev_timer_stop(conn->worker->loop, &conn->timer);
     conn->deadline_us = 0;
-    (void)close(conn->fd);
+    conn->transport->close(conn);
+    conn->watched = 0;
     conn->fd = -1;
     conn_drop_pipe(conn);
     conn->in.held = false;
@@ -76,19 +74,15 @@ void conn_close(struct conn *conn)
 
 static void watch(struct conn *conn, int events)
 {
-    int now = ev_is_active(&conn->io) ? conn->io.events & (EV_READ | EV_WRITE) : 0;
-    if (now == events)
+    if (conn->watched == events)
         return;
-    ev_io_stop(conn->worker->loop, &conn->io);
-    if (events != 0) {
-        ev_io_modify(&conn->io, events);
-        ev_io_start(conn->worker->loop, &conn->io);
-    }
+    conn->watched = (uint8_t)events;
+    conn->transport->watch(conn, events);
 }
 
 static void stop_reading(struct conn *conn)
 {
-    watch(conn, ev_is_active(&conn->io) ? conn->io.events & EV_WRITE : 0);
+    watch(conn, conn->watched & EV_WRITE);
 }
 
 /* What a read that brought nothing means: 0 or -1, as conn_read() returns it. */
@@ -141,7 +135,7 @@ ssize_t conn_read(struct conn *conn)
     }
     if (conn->read_most != 0 && room > conn->read_most)
         room = conn->read_most;
-    ssize_t n = recv(conn->fd, conn->in.data + conn->in.end, room, 0);
+    ssize_t n = conn->transport->read(conn, conn->in.data + conn->in.end, room);
     if (n > 0) {
         buffer_added(&conn->in, (uint32_t)n);
         conn->read_filled = (uint32_t)n == room;
@@ -161,15 +155,13 @@ ssize_t conn_write(struct conn *conn, const uint8_t *extra, size_t n)
         return 0;
     }
     struct iovec iov[2];
-    struct msghdr message = {.msg_iov = iov};
+    int n_iov = 0;
     if (staged > 0)
-        iov[message.msg_iovlen++] =
+        iov[n_iov++] =
             (struct iovec){.iov_base = conn->out.data + conn->out.start, .iov_len = staged};
     if (n > 0)
-        iov[message.msg_iovlen++] = (struct iovec){.iov_base = (void *)extra, .iov_len = n};
-    ssize_t sent = message.msg_iovlen == 1
-                       ? send(conn->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL)
-                       : sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+        iov[n_iov++] = (struct iovec){.iov_base = (void *)extra, .iov_len = n};
+    ssize_t sent = conn->transport->write(conn, iov, n_iov);
     if (sent < 0 && errno != EAGAIN && errno != EINTR) {
         if (errno == ECONNREFUSED)
             conn->error = errno; /* nothing will ever be read; who reads now would not learn why */
@@ -202,23 +194,30 @@ bool conn_splice(struct conn *conn, struct conn *from)
     return true;
 }
 
+bool conn_is_quiet(struct conn *conn)
+{
+    return conn->transport->is_quiet(conn);
+}
+
+void conn_spoil(struct conn *conn)
+{
+    conn->transport->spoil(conn);
+}
+
 void conn_end_write(struct conn *conn)
 {
     assert(!conn_has_output(conn));
     if (conn->write_ended)
         return;
     conn->write_ended = true;
-    (void)shutdown(conn->fd, SHUT_WR);
+    conn->transport->end_write(conn);
 }
 
 uint64_t conn_taken(const struct conn *conn)
 {
     /* `written` begins anew with each request, with bytes of the last one still on their way. */
     const uint64_t above_any_queue = UINT64_C(1) << 32;
-    int queued = 0;
-    if (ioctl(conn->fd, SIOCOUTQ, &queued) != 0 || queued < 0)
-        queued = 0;
-    return above_any_queue + conn->written - (uint64_t)queued;
+    return above_any_queue + conn->written - conn->transport->count_queued(conn);
 }
 
 static bool has_room(const struct conn *conn)
@@ -233,7 +232,7 @@ void conn_update(struct conn *conn)
     if (!conn_is_open(conn))
         return;
     /* Reading that is not wanted now stays on until it disturbs: see conn_read(). */
-    bool is_reading = ev_is_active(&conn->io) && (conn->io.events & EV_READ) != 0;
+    bool is_reading = (conn->watched & EV_READ) != 0;
     bool read = !conn->read_ended && conn->error == 0 && (is_reading || has_room(conn));
     watch(conn, (read ? EV_READ : 0) | (conn->wants_write ? EV_WRITE : 0));
 }

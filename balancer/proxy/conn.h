@@ -16,6 +16,7 @@
 
 #include "balancer/http/reason.h"
 #include "balancer/proxy/buffer.h"
+#include "balancer/proxy/transport.h"
 
 struct worker;
 struct conn;
@@ -30,6 +31,8 @@ struct conn_ops {
 
 struct conn {
     const struct conn_ops *ops;
+    const struct transport *transport;
+    void *channel; /* the transport's own */
     struct worker *worker;
     int fd; /* -1 once closed */
     struct ev_io io;
@@ -43,6 +46,7 @@ struct conn {
     bool write_ended;   /* we have */
     bool wants_write;   /* the last write was cut short */
     uint32_t read_most; /* bytes of a read into the in buffer; 0: as many as fit */
+    uint8_t watched;    /* the events that the transport watches for */
     bool read_filled;   /* the last read took all it asked for: there may be more */
     int error;          /* errno of a failed read; 0 */
     uint64_t written;   /* bytes, ever */
@@ -91,6 +95,12 @@ static inline bool conn_has_output(const struct conn *conn)
 {
     return buffer_used(&conn->out) > 0;
 }
+
+/* Whether neither bytes nor an end wait to be read: by a system call. */
+bool conn_is_quiet(struct conn *conn);
+
+/* Closing will look like a failure to the peer: what was sent is not to pass for whole. */
+void conn_spoil(struct conn *conn);
 
 /* Sends FIN after what was written (nothing may be staged). */
 void conn_end_write(struct conn *conn);

@@ -189,7 +189,8 @@ static enum relay_result empty_pipe(struct relay *relay)
 static void pipe_the_rest(struct relay *relay)
 {
     struct conn *from = relay->from;
-    bool is_plain = relay->framing == RELAY_RAW && relay->body.kind == H1_BODY_LENGTH;
+    bool is_plain = from->transport->can_splice && relay->to->transport->can_splice &&
+                    relay->framing == RELAY_RAW && relay->body.kind == H1_BODY_LENGTH;
     if (is_plain && relay->body.left >= PIPE_LEAST_BYTES && from->in.data == NULL)
         conn_pipe(from, relay->body.left);
 }

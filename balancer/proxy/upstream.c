@@ -71,20 +71,13 @@ static void leave_list(struct upstream *upstream)
         local_of(upstream)->n_idle--;
 }
 
-bool upstream_is_quiet(const struct upstream *upstream)
-{
-    char byte;
-    ssize_t n = recv(upstream->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n < 0 && (errno == EAGAIN || errno == EINTR);
-}
-
 struct upstream *upstream_reuse(struct worker *worker, struct endpoint *endpoint,
                                 struct request *request, enum upstream_check check)
 {
     struct endpoint_local *local = &endpoint->locals[worker->index];
     struct upstream *upstream;
     while ((upstream = LIST_FIRST(&local->idle)) != NULL) {
-        if (check == UPSTREAM_CHECKED && !upstream_is_quiet(upstream)) {
+        if (check == UPSTREAM_CHECKED && !conn_is_quiet(&upstream->conn)) {
             upstream_close(upstream);
             continue;
         }

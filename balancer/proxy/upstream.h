@@ -41,9 +41,6 @@ struct upstream *upstream_reuse(struct worker *worker, struct endpoint *endpoint
 int upstream_connect(struct worker *worker, struct endpoint *endpoint, struct request *request,
                      struct upstream **ret_upstream);
 
-/* Whether neither bytes nor an end wait on it: by a system call. */
-bool upstream_is_quiet(const struct upstream *upstream);
-
 /* Puts a connection that is clean (nothing buffered) back into the pool, or closes it when it is
  * not wanted there. */
 void upstream_release(struct upstream *upstream);
