@@ -454,6 +454,21 @@ static void check_client(struct checker *checker)
                         "found it alone, expected explain_header to name the field for it");
 }
 
+/* What a worker must be able to hold, or it would wait for ever. */
+#define LEAST_BUFFERS 16u
+
+static void check_memory(struct checker *checker)
+{
+    const struct conf *conf = checker->conf;
+    uint64_t least = (uint64_t)LEAST_BUFFERS * conf->buffer_bytes * conf->workers;
+    if (conf->memory_bytes == 0 || conf->memory_bytes >= least)
+        return;
+    conf_errors_add(
+        checker->errors, place_of(checker, checker->root, "memory_limit"), "memory_limit",
+        "found %" PRIu64 " bytes, expected at least %" PRIu64 ": %u of buffer_size for each worker",
+        conf->memory_bytes, least, LEAST_BUFFERS);
+}
+
 static void check_consul(struct checker *checker)
 {
     const struct conf_consul *consul = &checker->conf->consul;
@@ -488,6 +503,7 @@ int conf_check(struct conf_owned *owned, const struct conf_node *root, struct co
     check_pools(&checker);
     check_routes(&checker);
     check_sizes(&checker);
+    check_memory(&checker);
     check_client(&checker);
     check_consul(&checker);
     return checker.error;

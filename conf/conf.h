@@ -371,6 +371,7 @@ struct conf {
     uint32_t workers;      /* threads; >= 1 once loaded (default: the usable processors) */
     uint32_t buffer_bytes; /* of one relay buffer; at least max_head_bytes + 4 KiB */
     uint32_t drain_ms;     /* how long SIGTERM waits for what runs */
+    uint64_t memory_bytes; /* of all relay buffers; 0: no limit; CONF_AUTO_SIZE: half of it all */
     bool take_over;        /* listening addresses may be in use by another quoit */
 };
 

@@ -112,6 +112,18 @@ const struct conf_option conf_options[] = {
          "Size of a relay buffer; a request in progress has one for each direction. It must "
          "hold a request head and 4k more. While long bodies flow, the buffer read into grows "
          "to 256k. An idle connection has none."},
+    {.key = "memory_limit",
+     .type = &conf_type_auto_size,
+     AT(conf, memory_bytes),
+     RANGE(0, UINT64_C(1) << 50),
+     .fallback = "auto",
+     .meaning = "What all relay buffers may take together. Each worker has an equal share. While "
+                "three quarters of it are in use the worker takes neither connections nor "
+                "requests, while all of it is in use no responses; they wait in the kernel, and "
+                "so do those who send them. What waits longer than the deadline of what it waits "
+                "for ends in `memory_limit`. Buffers count while bytes are in them; a request "
+                "under way may go a little over the limit to get on. `auto` is half of the "
+                "memory that the process may use, 0 is no limit."},
     {.key = "take_over",
      .type = &conf_type_bool,
      AT(conf, take_over),

@@ -138,6 +138,8 @@ static void put_process(struct page *page)
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         put_single(page, counters[i].name, "counter", counters[i].help,
                    sum_workers(source, counters[i].offset));
+    put_single(page, "buffer_bytes", "gauge", "Memory in use for relay buffers",
+               sum_workers(source, offsetof(struct worker_stats, buffer_bytes)));
     put_single(page, "access_log_lost_lines_total", "counter",
                "Access log lines lost because writing the log failed", source->log_lost);
 
@@ -159,7 +161,8 @@ static void put_refused(struct page *page)
 {
     static const enum reason reasons[] = {REASON_TOO_MANY_CONNECTIONS, REASON_LISTENER_FULL,
                                           REASON_ADDRESS_FULL,         REASON_NO_DESCRIPTORS,
-                                          REASON_PROXY_REFUSED,        REASON_PROXY_BAD};
+                                          REASON_PROXY_REFUSED,        REASON_PROXY_BAD,
+                                          REASON_MEMORY_LIMIT};
     static const char name[] = "client_connections_refused_total";
     put_head(page, name, "counter", "Client connections closed at once, by reason");
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)

@@ -15,6 +15,7 @@
 #include "balancer/control/address.h"
 #include "balancer/control/descriptors.h"
 #include "balancer/control/inbox.h"
+#include "balancer/control/memory.h"
 #include "balancer/control/pools.h"
 #include "balancer/http/route.h"
 #include "balancer/log/access_log.h"
@@ -344,6 +345,7 @@ static int prepare_proxy(struct control *control)
                       .fields = conf->client.max_fields},
         .pools = pools_array(control->pools),
         .access_log = control->access_log,
+        .memory_bytes = memory_budget(conf),
     };
     return admission_init(&control->proxy.admission, conf, descriptors_max_clients(conf));
 }

@@ -40,6 +40,7 @@ enum fault { FAULT_OTHER, FAULT_ENDPOINT };
     X(TOO_MANY_CONNECTIONS, 0, RETRY_NEVER, FAULT_OTHER, "too_many_connections")                   \
     X(LISTENER_FULL, 0, RETRY_NEVER, FAULT_OTHER, "listener_full")                                 \
     X(ADDRESS_FULL, 0, RETRY_NEVER, FAULT_OTHER, "address_full")                                   \
+    X(MEMORY_LIMIT, 503, RETRY_NEVER, FAULT_OTHER, "memory_limit")                                 \
     X(NO_ENDPOINT, 503, RETRY_NEVER, FAULT_OTHER, "no_endpoint")                                   \
     X(QUEUE_FULL, 503, RETRY_NEVER, FAULT_OTHER, "queue_full")                                     \
     X(QUEUE_TIMEOUT, 503, RETRY_NEVER, FAULT_OTHER, "queue_timeout")                               \

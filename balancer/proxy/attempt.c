@@ -24,7 +24,7 @@ void attempt_let_go_of_buffer(struct request *r)
 {
     struct worker *worker = request_worker(r);
     if (r->head_copy == NULL) {
-        r->head_copy = slab_get(&worker->buffers.small);
+        r->head_copy = buffer_pool_get(&worker->buffers);
         memcpy(r->head_copy, r->message, r->head.head_n);
         r->message = r->head_copy;
     }
@@ -152,6 +152,7 @@ static bool is_reusable(const struct request *r)
     return r->reason == REASON_OK && r->response.framing.keep_alive && r->up.ended &&
            r->down.ended && r->down.body.kind != H1_BODY_UNTIL_CLOSE && !r->send_failed &&
            !conn->read_ended && conn->error == 0 && buffer_used(&conn->in) == 0 &&
+           !conn->waits_for_memory && /* there is more to read */
            !conn_has_output(conn);
 }
 

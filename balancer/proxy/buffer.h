@@ -23,7 +23,12 @@
 /* One worker's memory for buffers. */
 struct buffer_pool {
     struct slab small, large;
+    uint64_t used_bytes;  /* by what was taken and not given back */
+    uint64_t limit_bytes; /* 0: none; kept by those who ask, see memory.h */
 };
+
+/* What a buffer is for. */
+enum buffer_use { BUFFER_FOR_REQUEST, BUFFER_FOR_RESPONSE, BUFFER_USES };
 
 #define BUFFER_LARGE_BYTES 262144u
 
@@ -36,6 +41,25 @@ struct buffer {
 
 void buffer_pool_init(struct buffer_pool *pool, uint32_t small_bytes);
 void buffer_pool_fini(struct buffer_pool *pool);
+
+/* How many small buffers there are left within the limit; without one UINT32_MAX. Requests may not
+ * use the last quarter of it. */
+uint32_t buffer_pool_left(const struct buffer_pool *pool, enum buffer_use use);
+
+static inline bool buffer_pool_allows(const struct buffer_pool *pool, enum buffer_use use)
+{
+    return pool->limit_bytes == 0 || buffer_pool_left(pool, use) > 0;
+}
+
+/* Whether there is enough for whoever wants more than he needs: half of the limit is free. */
+static inline bool buffer_pool_is_ample(const struct buffer_pool *pool)
+{
+    return pool->limit_bytes == 0 || pool->used_bytes <= pool->limit_bytes / 2;
+}
+
+/* Memory of the size of a small buffer, for other uses. */
+void *buffer_pool_get(struct buffer_pool *pool);
+void buffer_pool_put(struct buffer_pool *pool, void *memory);
 
 static inline uint32_t buffer_used(const struct buffer *b)
 {
@@ -58,7 +82,8 @@ static inline bool buffer_has_room(const struct buffer *b)
     return b->data == NULL || b->end < b->size || (!b->held && b->start > 0);
 }
 
-/* Makes memory and as much contiguous room as there can be; returns the room. */
+/* Makes memory, whatever the limit, and as much contiguous room as there can be; returns the room.
+ */
 uint32_t buffer_reserve(struct buffer *b, struct buffer_pool *pool);
 
 /* The caller has put n bytes at data + end. */

@@ -53,6 +53,14 @@ static void refuse(struct client *client, enum reason reason)
     client_close(client, reason);
 }
 
+/* No request came in time, or none was read. */
+static void close_waiting(struct client *client, enum reason reason)
+{
+    if (reason == REASON_MEMORY_LIMIT && client->conn.waits_for_memory)
+        worker_refuse(client->conn.worker, REASON_MEMORY_LIMIT, NULL);
+    client_close(client, reason);
+}
+
 static void on_deadline(struct conn *conn, enum reason reason)
 {
     struct client *client = (struct client *)conn;
@@ -61,14 +69,15 @@ static void on_deadline(struct conn *conn, enum reason reason)
         return;
     }
     if (client->request == NULL) {
-        client_close(client, reason);
+        close_waiting(client, reason);
         return;
     }
     request_fail(client->request, reason);
     client_run(client);
 }
 
-static const struct conn_ops client_ops = {.on_io = on_io, .on_deadline = on_deadline};
+static const struct conn_ops client_ops = {
+    .on_io = on_io, .on_deadline = on_deadline, .use = BUFFER_FOR_REQUEST};
 
 void client_accept(struct worker *worker, const struct listener *listener, int fd,
                    const struct sockaddr_storage *peer)
@@ -177,6 +186,8 @@ static void wait_for_request(struct client *client)
     uint32_t idle_ms = worker->proxy->conf->client.keepalive_timeout_ms;
     if (conn->read_ended || conn->error != 0)
         client_close(client, REASON_CLIENT_GONE);
+    else if (conn->waits_for_memory)
+        conn_set_deadline(conn, worker->proxy->conf->client.header_timeout_ms, REASON_MEMORY_LIMIT);
     else if (worker->draining)
         conn_set_deadline(conn, idle_ms < DRAIN_IDLE_MS ? idle_ms : DRAIN_IDLE_MS, REASON_DRAINED);
     else if (client->n_requests > 0)

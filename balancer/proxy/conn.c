@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/uio.h>
 
+#include "balancer/proxy/memory.h"
 #include "balancer/proxy/pipe.h"
 #include "balancer/proxy/worker.h"
 
@@ -48,10 +49,26 @@ void conn_init(struct conn *conn, struct worker *worker, int fd, const struct co
     ev_io_start(worker->loop, &conn->io);
 }
 
+/* What is in a pipe lies in the kernel, but counts as what is in a buffer does. */
+static struct pipe *take_pipe(struct worker *worker)
+{
+    if (!buffer_pool_is_ample(&worker->buffers))
+        return NULL;
+    struct pipe *pipe = pipe_get(&worker->pipes);
+    worker->buffers.used_bytes += pipe != NULL ? PIPE_BYTES : 0;
+    return pipe;
+}
+
+static void put_pipe(struct worker *worker, struct pipe *pipe)
+{
+    worker->buffers.used_bytes -= PIPE_BYTES;
+    pipe_put(&worker->pipes, pipe);
+}
+
 void conn_drop_pipe(struct conn *conn)
 {
     if (conn->pipe != NULL)
-        pipe_put(&conn->worker->pipes, conn->pipe);
+        put_pipe(conn->worker, conn->pipe);
     conn->pipe = NULL;
     conn->pipe_left = 0;
 }
@@ -66,6 +83,7 @@ void conn_close(struct conn *conn)
     conn->transport->close(conn);
     conn->watched = 0;
     conn->fd = -1;
+    memory_forget(conn);
     conn_drop_pipe(conn);
     conn->in.held = false;
     buffer_release(&conn->in, &conn->worker->buffers);
@@ -106,7 +124,7 @@ static ssize_t read_to_pipe(struct conn *conn)
         return n;
     }
     if (conn->pipe->n == 0) {
-        pipe_put(&conn->worker->pipes, conn->pipe);
+        put_pipe(conn->worker, conn->pipe);
         conn->pipe = NULL;
     } else if (error == EAGAIN) {
         stop_reading(conn); /* it may be full */
@@ -123,8 +141,12 @@ void conn_pipe(struct conn *conn, uint64_t n)
 ssize_t conn_read(struct conn *conn)
 {
     conn->read_filled = false;
+    if (conn->in.data == NULL && conn->pipe == NULL && !memory_ask(conn)) {
+        stop_reading(conn);
+        return 0;
+    }
     if (conn->pipe_left > 0 && conn->pipe == NULL)
-        conn->pipe = pipe_get(&conn->worker->pipes);
+        conn->pipe = take_pipe(conn->worker);
     if (conn->pipe_left > 0 && conn->pipe != NULL)
         return read_to_pipe(conn);
     conn->pipe_left = 0;
@@ -188,7 +210,7 @@ bool conn_splice(struct conn *conn, struct conn *from)
     conn->written += n > 0 ? (uint64_t)n : 0;
     conn->wants_write = from->pipe->n > 0;
     if (from->pipe->n == 0) {
-        pipe_put(&from->worker->pipes, from->pipe);
+        put_pipe(from->worker, from->pipe);
         from->pipe = NULL;
     }
     return true;
@@ -233,7 +255,8 @@ void conn_update(struct conn *conn)
         return;
     /* Reading that is not wanted now stays on until it disturbs: see conn_read(). */
     bool is_reading = (conn->watched & EV_READ) != 0;
-    bool read = !conn->read_ended && conn->error == 0 && (is_reading || has_room(conn));
+    bool read = !conn->read_ended && conn->error == 0 && !conn->waits_for_memory &&
+                (is_reading || has_room(conn));
     watch(conn, (read ? EV_READ : 0) | (conn->wants_write ? EV_WRITE : 0));
 }
 

@@ -12,6 +12,7 @@
 #include <ev.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 #include "balancer/http/reason.h"
@@ -27,6 +28,7 @@ struct conn_ops {
     void (*on_io)(struct conn *conn, int revents);
     /* The deadline has passed; reason is the one it was set with. */
     void (*on_deadline)(struct conn *conn, enum reason reason);
+    enum buffer_use use; /* of its in buffer */
 };
 
 struct conn {
@@ -40,16 +42,18 @@ struct conn {
     uint64_t deadline_us; /* on the worker's clock; 0: none */
     enum reason deadline_reason;
     struct buffer in, out;
-    struct pipe *pipe;  /* holds payload that was read, on its way past the in buffer; or NULL */
-    uint64_t pipe_left; /* payload bytes still to be read into a pipe */
-    bool read_ended;    /* the peer has sent FIN */
-    bool write_ended;   /* we have */
-    bool wants_write;   /* the last write was cut short */
-    uint32_t read_most; /* bytes of a read into the in buffer; 0: as many as fit */
-    uint8_t watched;    /* the events that the transport watches for */
-    bool read_filled;   /* the last read took all it asked for: there may be more */
-    int error;          /* errno of a failed read; 0 */
-    uint64_t written;   /* bytes, ever */
+    struct pipe *pipe;     /* holds payload that was read, on its way past the in buffer; or NULL */
+    uint64_t pipe_left;    /* payload bytes still to be read into a pipe */
+    bool read_ended;       /* the peer has sent FIN */
+    bool write_ended;      /* we have */
+    bool wants_write;      /* the last write was cut short */
+    bool waits_for_memory; /* in `waiting`; nothing is read meanwhile: memory.h */
+    uint32_t read_most;    /* bytes of a read into the in buffer; 0: as many as fit */
+    uint8_t watched;       /* the events that the transport watches for */
+    bool read_filled;      /* the last read took all it asked for: there may be more */
+    int error;             /* errno of a failed read; 0 */
+    uint64_t written;      /* bytes, ever */
+    TAILQ_ENTRY(conn) waiting;
 };
 
 /* Takes over fd (non-blocking) and begins to watch for reading. */
@@ -65,8 +69,9 @@ static inline bool conn_is_open(const struct conn *conn)
 
 /*
  * Reads once into the in buffer, or while pipe_left lasts into a pipe. Returns the number of bytes;
- * 0 when there was nothing to read or no room (a full buffer switches interest off until
- * conn_update()); -1 when the peer ended or the connection failed: read_ended or error say which.
+ * 0 when there was nothing to read, no room (a full buffer switches interest off until
+ * conn_update()) or no memory (then it waits: memory.h); -1 when the peer ended or the connection
+ * failed: read_ended or error say which.
  */
 ssize_t conn_read(struct conn *conn);
 

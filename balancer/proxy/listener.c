@@ -103,6 +103,12 @@ static int open_reserve(void)
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+static void pause_accepting(struct listener *listener)
+{
+    ev_io_stop(listener->worker->loop, &listener->io);
+    ev_timer_again(listener->worker->loop, &listener->pause);
+}
+
 /* Out of descriptors: the connection is taken and closed at once with the reserved one, so that
  * its client hears of it, and accepting rests until others may have closed. */
 static void shed(struct listener *listener)
@@ -117,8 +123,7 @@ static void shed(struct listener *listener)
         }
         listener->reserve = open_reserve();
     }
-    ev_io_stop(worker->loop, &listener->io);
-    ev_timer_again(worker->loop, &listener->pause);
+    pause_accepting(listener);
 }
 
 /* Returns false when no more connections wait, or none can be taken. */
@@ -143,6 +148,10 @@ static void on_accept(struct ev_loop *loop, struct ev_io *io, int revents)
 {
     (void)loop, (void)revents;
     struct listener *listener = io->data;
+    if (!buffer_pool_allows(&listener->worker->buffers, BUFFER_FOR_REQUEST)) {
+        pause_accepting(listener); /* they may as well wait in the kernel */
+        return;
+    }
     for (int i = 0; i < ACCEPT_BATCH && accept_one(listener); i++)
         ;
 }

@@ -51,6 +51,10 @@ static void arm_body(struct request *r, uint64_t now_us)
     const struct conf_client *conf = conf_of(r);
     if (!waits_for_body(r)) {
         patience_rest(&r->body_patience, now_us);
+    } else if (conn->waits_for_memory) {
+        patience_rest(&r->body_patience, now_us);
+        conn_limit_deadline(conn, now_us + (uint64_t)conf->body_timeout_ms * 1000,
+                            REASON_MEMORY_LIMIT);
     } else if (is_withheld(r)) {
         conn_limit_deadline(conn, now_us + (uint64_t)conf->body_timeout_ms * 1000,
                             REASON_CLIENT_TIMEOUT);

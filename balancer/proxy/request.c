@@ -86,7 +86,11 @@ static void arm_upstream(struct request *r)
     const struct conf_pool_timeouts *conf = &r->pool->timeouts;
     conn_set_deadline(conn, 0, REASON_OK);
     if (r->step == STEP_TUNNEL)
-        return; /* the client's deadline is that of both */
+        return;                   /* the client's deadline is that of both */
+    if (conn->waits_for_memory) { /* the endpoint has done its part */
+        conn_set_deadline(conn, conf->idle_ms, REASON_MEMORY_LIMIT);
+        return;
+    }
     if (r->step == STEP_CONNECT)
         conn_limit_deadline(conn, r->attempt_us + (uint64_t)conf->connect_ms * 1000,
                             REASON_CONNECT_TIMEOUT);
@@ -278,12 +282,19 @@ static bool waits_on(struct request *r, enum reason reason)
     return !may_leave_endpoint(r, reason);
 }
 
+static bool waits_for_memory(const struct request *r)
+{
+    return r->client->conn.waits_for_memory ||
+           (r->upstream != NULL && r->upstream->conn.waits_for_memory);
+}
+
 void request_fail(struct request *r, enum reason reason)
 {
     if (r->step == STEP_DONE)
         return;
     bool is_kept = reason == REASON_CLIENT_SLOW && pacing_is_kept(r);
-    if (is_kept || waits_on(r, reason))
+    bool is_served = reason == REASON_MEMORY_LIMIT && !waits_for_memory(r);
+    if (is_kept || is_served || waits_on(r, reason))
         arm(r);
     else
         move(r, attempt_failed(r, reason));
@@ -318,7 +329,7 @@ void request_free(struct request *r)
     for (uint32_t i = 0; i < r->n_tried; i++)
         endpoint_unref(r->tried[i]);
     if (r->head_copy != NULL)
-        slab_put(&worker->buffers.small, r->head_copy);
+        buffer_pool_put(&worker->buffers, r->head_copy);
     keying_end(r);
     explained_end(r);
     worker_bury(worker, &worker->request_slab, r);

@@ -23,10 +23,10 @@ static const struct conf_route *look_up_route(struct worker *worker, struct span
     const struct route_table *routes = worker->proxy->routes;
     if (path.n == 0 || path.p[0] != '/' || path_is_plain(path))
         return route_find(routes, authority, path);
-    uint8_t *room = slab_get(&worker->buffers.small); /* a whole head fits */
+    uint8_t *room = buffer_pool_get(&worker->buffers); /* a whole head fits */
     size_t n = path_normalize(path, room);
     const struct conf_route *route = route_find(routes, authority, (struct span){room, n});
-    slab_put(&worker->buffers.small, room);
+    buffer_pool_put(&worker->buffers, room);
     return route;
 }
 

@@ -56,7 +56,8 @@ static void on_deadline(struct conn *conn, enum reason reason)
     client_run(client);
 }
 
-static const struct conn_ops upstream_ops = {.on_io = on_io, .on_deadline = on_deadline};
+static const struct conn_ops upstream_ops = {
+    .on_io = on_io, .on_deadline = on_deadline, .use = BUFFER_FOR_RESPONSE};
 
 static void assign(struct upstream *upstream, struct request *request)
 {

@@ -213,8 +213,12 @@ static void on_after_poll(struct ev_loop *loop, struct ev_check *check, int reve
 static void on_before_poll(struct ev_loop *loop, struct ev_prepare *prepare, int revents)
 {
     (void)loop, (void)revents;
-    queue_run(prepare->data);
-    reap(prepare->data);
+    struct worker *worker = prepare->data;
+    queue_run(worker);
+    reap(worker);
+    memory_serve(worker);
+    atomic_store_explicit(&worker->stats.buffer_bytes, worker->buffers.used_bytes,
+                          memory_order_relaxed);
 }
 
 /* ---- life ---- */
@@ -310,6 +314,8 @@ static int prepare(struct worker *worker)
     slab_init(&worker->request_slab, sizeof(struct request), 1024);
     slab_init(&worker->key_slab, keying_size(), 1024);
     buffer_pool_init(&worker->buffers, conf->buffer_bytes);
+    worker->buffers.limit_bytes = worker->proxy->memory_bytes / conf->workers;
+    memory_init(&worker->memory);
     pipe_pool_init(&worker->pipes, conf->workers);
     LIST_INIT(&worker->clients);
     worker->random = clock_now_us() ^ ((uint64_t)worker->index << 48) ^ (uint64_t)getpid() << 24;

@@ -23,6 +23,7 @@
 #include "balancer/pool/pool.h"
 #include "balancer/proxy/admission.h"
 #include "balancer/proxy/buffer.h"
+#include "balancer/proxy/memory.h"
 #include "balancer/proxy/pipe.h"
 #include "balancer/proxy/queue.h"
 #include "conf/conf.h"
@@ -46,6 +47,7 @@ struct proxy {
     struct pool *pools;            /* as conf->pools */
     struct access_log *access_log; /* NULL: none */
     struct admission admission;
+    uint64_t memory_bytes; /* of all relay buffers of all workers; 0: no limit */
     struct worker *_Atomic workers[WORKERS_MAX]; /* by index, from their start until they halt */
 };
 
@@ -93,6 +95,7 @@ struct worker {
     struct refusals refusals;
 
     struct buffer_pool buffers;
+    struct memory memory;
     struct pipe_pool pipes;
     struct slab client_slab, upstream_slab, request_slab, key_slab;
     struct corpse *dead; /* closed in this turn; freed at its end */

@@ -95,6 +95,56 @@ static void test_append_is_all_or_nothing(void **state)
     buffer_release(&b, *state);
 }
 
+static void test_requests_leave_a_quarter_of_the_limit_to_responses(void **state)
+{
+    struct buffer_pool *pool = *state;
+    pool->limit_bytes = UINT64_C(8) * SMALL;
+    struct buffer b[8] = {0};
+    assert_int_equal(buffer_pool_left(pool, BUFFER_FOR_REQUEST), 6);
+    for (int i = 0; i < 6; i++) {
+        assert_true(buffer_pool_allows(pool, BUFFER_FOR_REQUEST));
+        fill(&b[i], pool, 1);
+    }
+    assert_false(buffer_pool_allows(pool, BUFFER_FOR_REQUEST));
+    assert_int_equal(buffer_pool_left(pool, BUFFER_FOR_RESPONSE), 2);
+    fill(&b[6], pool, 1);
+    fill(&b[7], pool, 1);
+    assert_false(buffer_pool_allows(pool, BUFFER_FOR_RESPONSE));
+    struct buffer staging = {0};
+    fill(&staging, pool, 1); /* what is under way gets on */
+    assert_int_equal(pool->used_bytes, 9 * SMALL);
+    assert_int_equal(buffer_pool_left(pool, BUFFER_FOR_RESPONSE), 0);
+    buffer_release(&staging, pool);
+    for (int i = 0; i < 8; i++)
+        buffer_release(&b[i], pool);
+    assert_int_equal(pool->used_bytes, 0);
+    assert_true(buffer_pool_allows(pool, BUFFER_FOR_REQUEST));
+    pool->limit_bytes = 0;
+}
+
+static void test_large_buffers_are_for_times_of_plenty(void **state)
+{
+    struct buffer_pool *pool = *state;
+    pool->limit_bytes = UINT64_C(4) * BUFFER_LARGE_BYTES;
+    struct buffer b[4] = {
+        {.wants_large = true}, {.wants_large = true}, {.wants_large = true}, {.wants_large = true}};
+    for (int i = 0; i < 4; i++)
+        fill(&b[i], pool, 1);
+    assert_int_equal(b[2].size, BUFFER_LARGE_BYTES); /* half of the limit was in use then */
+    assert_int_equal(b[3].size, SMALL);
+    for (int i = 0; i < 4; i++)
+        buffer_release(&b[i], pool);
+    assert_int_equal(pool->used_bytes, 0);
+    pool->limit_bytes = 0;
+}
+
+static void test_without_a_limit_there_is_always_more(void **state)
+{
+    struct buffer_pool *pool = *state;
+    assert_int_equal(buffer_pool_left(pool, BUFFER_FOR_REQUEST), UINT32_MAX);
+    assert_true(buffer_pool_is_ample(pool));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,6 +153,10 @@ int main(void)
         cmocka_unit_test(test_a_held_buffer_keeps_consumed_bytes_in_place),
         cmocka_unit_test(test_a_buffer_that_wants_to_be_large_is),
         cmocka_unit_test(test_append_is_all_or_nothing),
+        cmocka_unit_test(test_requests_leave_a_quarter_of_the_limit_to_responses),
+        cmocka_unit_test_setup_teardown(test_large_buffers_are_for_times_of_plenty, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_without_a_limit_there_is_always_more, setup, teardown),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -405,6 +405,14 @@ static void test_nothing_may_be_there_twice(void **state)
         "f:3:45: routes.2: found the host and path of routes.0 again\n");
 }
 
+static void test_memory_is_for_sixteen_buffers_of_each_worker_at_least(void **state)
+{
+    (void)state;
+    assert_error_at_top("memory_limit: 1m\nworkers: 3",
+                        "f:3:15: memory_limit: found 1048576 bytes, expected at least 1572864: "
+                        "16 of buffer_size for each worker\n");
+}
+
 static void test_a_buffer_holds_a_head_and_4k_more(void **state)
 {
     (void)state;
@@ -461,7 +469,8 @@ static void test_all_mistakes_come_at_once_in_the_order_of_the_file(void **state
                   "`libmemcached_weighted`, `libmemcached_spy`, `haproxy`, `envoy_maglev`, "
                   "`envoy_ring` or `jump`\n"
                   "f:3:1: colour: unknown key, expected one of workers, buffer_size, "
-                  "drain_timeout, traceparent, listeners, admin, client, forwarded_headers, "
+                  "memory_limit, take_over, drain_timeout, traceparent, listeners, admin, client, "
+                  "forwarded_headers, "
                   "request_id, consul, log, routes, pools\n"
                   "f:4:10: workers: found \"many\", expected `auto` or a whole number from 1 to "
                   "256\n");
@@ -577,6 +586,7 @@ int main(void)
         cmocka_unit_test(test_several_pools_need_routes),
         cmocka_unit_test(test_a_pool_name_has_plain_characters),
         cmocka_unit_test(test_nothing_may_be_there_twice),
+        cmocka_unit_test(test_memory_is_for_sixteen_buffers_of_each_worker_at_least),
         cmocka_unit_test(test_a_buffer_holds_a_head_and_4k_more),
         cmocka_unit_test(test_consul_settings_that_contradict_each_other),
         cmocka_unit_test(test_a_secret_is_not_repeated),

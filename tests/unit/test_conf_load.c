@@ -44,6 +44,7 @@ static void test_the_smallest_file_has_all_defaults(void **state)
     assert_int_equal(conf->buffer_bytes, 32768);
     assert_int_equal(conf->drain_ms, 30000);
     assert_false(conf->take_over);
+    assert_true(conf->memory_bytes == CONF_AUTO_SIZE);
 
     assert_int_equal(conf->client.header_timeout_ms, 10000);
     assert_int_equal(conf->client.keepalive_timeout_ms, 60000);
@@ -167,6 +168,7 @@ static const char everything[] =
     "buffer_size: 1m\n"
     "drain_timeout: 5s\n"
     "take_over: true\n"
+    "memory_limit: 1g\n"
     "listeners:\n"
     "  - address: ':8080'\n"
     "  - { address: '[::1]:8081', backlog: 10, max_connections: 500 }\n"
@@ -224,6 +226,7 @@ static void test_the_top_level_is_read_as_written(void **state)
     assert_int_equal(conf->buffer_bytes, 1048576);
     assert_int_equal(conf->drain_ms, 5000);
     assert_true(conf->take_over);
+    assert_true(conf->memory_bytes == UINT64_C(1) << 30);
     assert_int_equal(conf->n_listeners, 2);
     assert_string_equal(conf->listeners[1].host, "::1");
     assert_int_equal(conf->listeners[1].port, 8081);
