@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +136,7 @@ static void build_house(void)
         .pools = &house.pool,
     };
     assert(admission_init(&house.proxy.admission, &house.conf, CLIENTS) == 0);
+    (void)signal(SIGPIPE, SIG_IGN); /* workers block signals, splice(2) knows no MSG_NOSIGNAL */
     house.is_ready = true;
 }
 
