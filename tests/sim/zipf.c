@@ -27,6 +27,12 @@ static double *popularities(uint32_t n, double exponent)
     return popularity;
 }
 
+/* Of 2^32, in units of a full column; rounding may leave more than that. */
+static uint32_t threshold_of(double fill)
+{
+    return fill < 1 ? (uint32_t)(fill * 0x1p32) : UINT32_MAX;
+}
+
 /* Popularities fall, so those above average come first. Each of them fills up columns of small ones
  * from the end until it is small itself; then the next one fills its column. */
 struct zipf *zipf_new(uint32_t n, double exponent)
@@ -39,7 +45,7 @@ struct zipf *zipf_new(uint32_t n, double exponent)
         zipf->columns[i] = (struct column){UINT32_MAX, i};
     uint32_t large = 0, last = n - 1, small = last;
     while (large < last) {
-        zipf->columns[small] = (struct column){(uint32_t)(left[small] * 0x1p32), large};
+        zipf->columns[small] = (struct column){threshold_of(left[small]), large};
         left[large] -= 1 - left[small];
         small = left[large] < 1 ? large++ : --last;
     }

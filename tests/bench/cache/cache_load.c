@@ -28,6 +28,10 @@
 
 enum { CONNECTIONS = 256, MAX_PORT = 65536, IN_BYTES = 8192, MAX_EVENTS = 256 };
 
+/* Sent so long after it was due a request is late: the machine has no time for the load, or too
+ * many requests wait for an answer. */
+#define LATE_S 0.01
+
 /* Longer than this without an answer is a failure. */
 #define PATIENCE_S 30
 
@@ -55,7 +59,7 @@ struct load {
     double next_due_s, last_done_s;
 
     double *latencies_s; /* of the measured ones */
-    uint64_t n_latencies, hits;
+    uint64_t n_latencies, hits, late;
     uint64_t by_port[MAX_PORT];
 };
 
@@ -92,7 +96,7 @@ static void connect_one(struct load *load, uint32_t i)
     load->idle[load->n_idle++] = i;
 }
 
-static void send_one(struct load *load)
+static void send_one(struct load *load, double now)
 {
     struct connection *c = &load->connections[load->idle[--load->n_idle]];
     char request[256];
@@ -102,6 +106,7 @@ static void send_one(struct load *load)
     c->due_s = load->next_due_s;
     c->is_counted = load->n_sent++ >= load->warm_up;
     c->n_in = 0;
+    load->late += c->is_counted && now - c->due_s > LATE_S;
     if (send(c->fd, request, (size_t)n, MSG_NOSIGNAL) != n)
         fail("a request could not be sent");
     load->next_due_s += draw_exponential(&load->arrivals, 1 / load->rate);
@@ -163,7 +168,7 @@ static double send_due(struct load *load)
     uint64_t total = load->warm_up + load->measured;
     double now = now_s();
     while (load->n_sent < total && load->n_idle > 0 && load->next_due_s <= now)
-        send_one(load);
+        send_one(load, now);
     bool waits_for_time = load->n_sent < total && load->n_idle > 0;
     return waits_for_time ? fmax(load->next_due_s - now, 0) : 1;
 }
@@ -199,10 +204,11 @@ static void print(struct load *load)
 {
     const char *comma = "";
     qsort(load->latencies_s, load->n_latencies, sizeof(double), compare);
-    printf("{\"requests\": %llu, \"hits\": %llu, \"p50_ms\": %.3f, \"p99_ms\": %.3f, "
-           "\"by_endpoint\": {",
-           (unsigned long long)load->n_latencies, (unsigned long long)load->hits,
-           percentile_ms(load, 0.5), percentile_ms(load, 0.99));
+    printf(
+        "{\"requests\": %llu, \"hits\": %llu, \"late\": %llu, \"p50_ms\": %.3f, \"p99_ms\": %.3f, "
+        "\"by_endpoint\": {",
+        (unsigned long long)load->n_latencies, (unsigned long long)load->hits,
+        (unsigned long long)load->late, percentile_ms(load, 0.5), percentile_ms(load, 0.99));
     for (uint32_t port = 0; port < MAX_PORT; port++) {
         if (load->by_port[port] == 0)
             continue;

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -120,19 +121,16 @@ routes: [{{pool: caches}}]
 pools:
   caches:
     algorithm: hash
-    {options}
     endpoints:
 {servers}
 """
 
 
-def quoit(options=""):
-    def command(folder, port, caches, binary):
-        path = folder / "quoit.yaml"
-        servers = "\n".join(f'      - {{address: "127.0.0.1:{cache}"}}' for cache in caches)
-        path.write_text(QUOIT.format(port=port, options=options, servers=servers))
-        return [binary, "serve", "--config", path, "--log-level", "warn"]
-    return command
+def quoit(folder, port, caches, binary):
+    path = folder / "quoit.yaml"
+    servers = "\n".join(f'      - {{address: "127.0.0.1:{cache}"}}' for cache in caches)
+    path.write_text(QUOIT.format(port=port, servers=servers))
+    return [binary, "serve", "--config", path, "--log-level", "warn"]
 
 
 def haproxy(factor):
@@ -153,8 +151,7 @@ def nginx(folder, port, caches, _):
 
 
 BALANCERS = {
-    "quoit": quoit(),
-    "quoit, strict": quoit("affinity: strict"),
+    "quoit": quoit,
     "HAProxy, factor 125": haproxy(125),
     "HAProxy, factor 200": haproxy(200),
     "HAProxy, no bound": haproxy(0),
@@ -169,7 +166,10 @@ class Case:
         self.name, self.rate, self.low_ms, self.high_ms = name, rate, low_ms, high_ms
 
 
-CASES = [Case("little in flight", 1500, 5, 15), Case("much in flight", 1500, 100, 300)]
+CASES = [Case("little in flight", 600, 5, 15), Case("much in flight", 600, 150, 450)]
+
+# A measurement with more late requests than this per cent is made again, so many times at most.
+MAX_LATE, TRIES = 2, 3
 
 # --- processes ----------------------------------------------------------------------------------
 
@@ -265,9 +265,22 @@ def measure(folder, name, case, seed, arguments):
     return {
         "hit": 100 * report["hits"] / report["requests"],
         "spread": max(report["by_endpoint"].values()) * arguments.caches / report["requests"],
+        "late": 100 * report["late"] / report["requests"],
         "p50_ms": report["p50_ms"],
         "p99_ms": report["p99_ms"],
     }
+
+
+def measure_in_time(folder, name, case, seed, arguments):
+    """The measurement with the fewest late requests of some, the first good one if there is one."""
+    best = None
+    for _ in range(TRIES):
+        result = measure(folder, name, case, seed, arguments)
+        if best is None or result["late"] < best["late"]:
+            best = result
+        if best["late"] <= MAX_LATE:
+            break
+    return best
 
 
 def measure_all(folder, arguments):
@@ -276,22 +289,24 @@ def measure_all(folder, arguments):
     for seed in range(1, arguments.rounds + 1):
         for case in CASES:
             for name in BALANCERS:
-                result = measure(folder, name, case, seed, arguments)
+                result = measure_in_time(folder, name, case, seed, arguments)
                 results.setdefault((case.name, name), []).append(result)
                 print(f"round {seed}: {case.name}, {name}: {result['hit']:.1f} % hits, "
-                      f"{result['spread']:.2f}, {result['p99_ms']:.1f} ms", file=sys.stderr)
+                      f"{result['spread']:.2f}, {result['p99_ms']:.1f} ms, "
+                      f"{result['late']:.1f} % late", file=sys.stderr)
     return results
 
 
 def print_table(results):
-    print("| case | balancer | hit % | ± | max/average | p50 ms | p99 ms |")
-    print("|---|---|---:|---:|---:|---:|---:|")
+    print("| case | balancer | hit % | ± | max/average | p50 ms | p99 ms | late % |")
+    print("|---|---|---:|---:|---:|---:|---:|---:|")
     for (case, name), rounds in results.items():
         def median(field):
             return statistics.median(result[field] for result in rounds)
         hits = [result["hit"] for result in rounds]
         print(f"| {case} | {name} | {median('hit'):.1f} | {(max(hits) - min(hits)) / 2:.1f} "
-              f"| {median('spread'):.2f} | {median('p50_ms'):.2f} | {median('p99_ms'):.1f} |")
+              f"| {median('spread'):.2f} | {median('p50_ms'):.2f} | {median('p99_ms'):.1f} "
+              f"| {median('late'):.1f} |")
 
 
 def parse_arguments():
@@ -303,8 +318,8 @@ def parse_arguments():
     parser.add_argument("--zone", default="64k", help="of a cache's keys: some 400 fit into 64k")
     parser.add_argument("--objects", type=int, default=20000)
     parser.add_argument("--zipf", type=float, default=1.0, help="exponent of their popularity")
-    parser.add_argument("--warm-up", type=int, default=15000, help="requests before")
-    parser.add_argument("--requests", type=int, default=15000, help="that are measured")
+    parser.add_argument("--warm-up", type=int, default=9000, help="requests before")
+    parser.add_argument("--requests", type=int, default=9000, help="that are measured")
     arguments = parser.parse_args()
     arguments.build = arguments.build.resolve()
     return arguments
@@ -312,6 +327,7 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what has been started ends, too
     print(f"{os.cpu_count()} processors", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         print_table(measure_all(pathlib.Path(folder), arguments))
