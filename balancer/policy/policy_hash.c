@@ -87,7 +87,8 @@ static uint32_t alternatives_for(const struct pick *pick, const struct member *h
         return 1;
     double live = atomic_load_explicit(&pick->snapshot->live_weight, memory_order_relaxed);
     double parts = pick->key_share * live / (home->weight * conf->hot_key_share);
-    return parts > MAX_ALTERNATIVES ? MAX_ALTERNATIVES : parts > 1 ? (uint32_t)ceil(parts) : 1;
+    uint32_t most = pick->snapshot->n < MAX_ALTERNATIVES ? pick->snapshot->n : MAX_ALTERNATIVES;
+    return parts >= most ? most : parts > 1 ? (uint32_t)ceil(parts) : 1;
 }
 
 static double load_of(const struct member *member)
