@@ -17,7 +17,9 @@ static void test_objects_come_by_zipfs_law(void **state)
     (void)state;
     enum { OBJECTS = 1000, DRAWS = 2000000 };
     static uint32_t counts[OBJECTS];
-    for (double exponent = 0; exponent < 1.5; exponent += 0.5) {
+    static const double exponents[] = {0, 0.5, 1, 1.5};
+    for (size_t e = 0; e < sizeof exponents / sizeof exponents[0]; e++) {
+        double exponent = exponents[e];
         struct zipf *zipf = zipf_new(OBJECTS, exponent);
         struct draws draws = draws_of(1, 0);
         double sum = 0;
