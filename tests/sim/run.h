@@ -37,7 +37,8 @@ struct plan {
     struct event event;
 };
 
-/* As in HASHING.md's model: 20 endpoints of 2500 objects, Zipf 1.0, one balancer with one worker.
+/* The model of docs/hashing.md: 20 endpoints of 2500 objects, Zipf 1.0, one balancer with one
+ * worker.
  */
 struct plan plan_default(const struct scheme *scheme, double rate);
 

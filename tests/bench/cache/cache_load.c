@@ -36,8 +36,10 @@ enum { CONNECTIONS = 256, MAX_PORT = 65536, IN_BYTES = 8192, MAX_EVENTS = 256 };
 #define PATIENCE_S 30
 
 struct connection {
-    int fd;
-    double due_s; /* of the request under way */
+    int fd;       /* -1: not connected */
+    bool is_busy; /* with a request */
+    uint32_t object;
+    double due_s;
     bool is_counted;
     size_t n_in;
     char in[IN_BYTES + 1];
@@ -52,7 +54,7 @@ struct load {
     struct zipf *zipf;
     struct draws arrivals, choices;
     struct connection connections[CONNECTIONS];
-    uint32_t idle[CONNECTIONS]; /* a stack */
+    struct connection *idle[CONNECTIONS]; /* a stack */
     uint32_t n_idle;
     int epoll_fd;
     uint64_t n_sent, n_done;
@@ -81,11 +83,10 @@ static double now_s(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-static void connect_one(struct load *load, uint32_t i)
+static void open_connection(struct load *load, struct connection *c)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(load->port)};
-    struct connection *c = &load->connections[i];
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
     int on = 1;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -93,23 +94,31 @@ static void connect_one(struct load *load, uint32_t i)
         setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
         epoll_ctl(load->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
         fail("no connection to port %u", load->port);
-    load->idle[load->n_idle++] = i;
 }
 
-static void send_one(struct load *load, double now)
+static void send_request(struct load *load, struct connection *c)
 {
-    struct connection *c = &load->connections[load->idle[--load->n_idle]];
     char request[256];
     int n =
         snprintf(request, sizeof request, "GET /%llu/%u HTTP/1.1\r\nHost: cache.example\r\n\r\n",
-                 (unsigned long long)load->seed, zipf_draw(load->zipf, &load->choices));
-    c->due_s = load->next_due_s;
-    c->is_counted = load->n_sent++ >= load->warm_up;
+                 (unsigned long long)load->seed, c->object);
+    if (c->fd < 0)
+        open_connection(load, c);
     c->n_in = 0;
-    load->late += c->is_counted && now - c->due_s > LATE_S;
     if (send(c->fd, request, (size_t)n, MSG_NOSIGNAL) != n)
         fail("a request could not be sent");
+}
+
+static void send_next(struct load *load, double now)
+{
+    struct connection *c = load->idle[--load->n_idle];
+    c->object = zipf_draw(load->zipf, &load->choices);
+    c->due_s = load->next_due_s;
+    c->is_counted = load->n_sent++ >= load->warm_up;
+    c->is_busy = true;
+    load->late += c->is_counted && now - c->due_s > LATE_S;
     load->next_due_s += draw_exponential(&load->arrivals, 1 / load->rate);
+    send_request(load, c);
 }
 
 /* Where the value of a field begins; NULL if the head lacks it. in ends with a zero byte. */
@@ -146,20 +155,34 @@ static bool is_whole(const struct connection *c)
     return c->n_in >= (size_t)(end + 4 - c->in) + strtoul(length, NULL, 10);
 }
 
-static void receive(struct load *load, uint32_t i)
+/* Idle connections may be closed at any time, also at the moment at which a request is sent. */
+static void take_end(struct load *load, struct connection *c)
 {
-    struct connection *c = &load->connections[i];
+    (void)close(c->fd);
+    c->fd = -1;
+    if (!c->is_busy)
+        return;
+    if (c->n_in > 0)
+        fail("a connection was closed in the middle of an answer");
+    send_request(load, c);
+}
+
+static void receive(struct load *load, struct connection *c)
+{
     ssize_t n = recv(c->fd, c->in + c->n_in, IN_BYTES - c->n_in, MSG_DONTWAIT);
     if (n < 0 && errno == EAGAIN)
         return;
-    if (n <= 0)
-        fail("the balancer closed a connection");
+    if (n <= 0) {
+        take_end(load, c);
+        return;
+    }
     c->n_in += (size_t)n;
     c->in[c->n_in] = '\0';
     if (!is_whole(c))
         return;
     count(load, c, now_s());
-    load->idle[load->n_idle++] = i;
+    c->is_busy = false;
+    load->idle[load->n_idle++] = c;
 }
 
 /* Sends what is due and returns how long to wait for what comes next. */
@@ -168,7 +191,7 @@ static double send_due(struct load *load)
     uint64_t total = load->warm_up + load->measured;
     double now = now_s();
     while (load->n_sent < total && load->n_idle > 0 && load->next_due_s <= now)
-        send_one(load, now);
+        send_next(load, now);
     bool waits_for_time = load->n_sent < total && load->n_idle > 0;
     return waits_for_time ? fmax(load->next_due_s - now, 0) : 1;
 }
@@ -183,7 +206,7 @@ static void run(struct load *load)
                                    .tv_nsec = (long)((wait_s - floor(wait_s)) * 1e9)};
         int n = epoll_pwait2(load->epoll_fd, events, MAX_EVENTS, &timeout, NULL);
         for (int i = 0; i < n; i++)
-            receive(load, events[i].data.u32);
+            receive(load, events[i].data.ptr);
         if (now_s() - load->last_done_s > PATIENCE_S)
             fail("no answers any more");
     }
@@ -246,8 +269,10 @@ int main(int argc, char **argv)
     load.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (load.latencies_s == NULL || load.epoll_fd < 0)
         fail("out of memory or descriptors");
-    for (uint32_t i = 0; i < CONNECTIONS; i++)
-        connect_one(&load, i);
+    for (uint32_t i = 0; i < CONNECTIONS; i++) {
+        load.connections[i].fd = -1;
+        load.idle[load.n_idle++] = &load.connections[i];
+    }
     run(&load);
     print(&load);
     zipf_free(load.zipf);
