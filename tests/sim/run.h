@@ -37,8 +37,7 @@ struct plan {
     struct event event;
 };
 
-/* The model of docs/hashing.md: 20 endpoints of 2500 objects, Zipf 1.0, one balancer with one
- * worker.
+/* The model of docs/hashing.md: 20 endpoints with 2500 objects, Zipf 1.0, a balancer of one worker.
  */
 struct plan plan_default(const struct scheme *scheme, double rate);
 
