@@ -37,8 +37,7 @@ struct plan {
     struct event event;
 };
 
-/* The model of docs/hashing.md: 20 endpoints with 2500 objects, Zipf 1.0, a balancer of one worker.
- */
+/* docs/hashing.md's model: 20 endpoints of 2500 objects, Zipf 1.0, one balancer, one worker. */
 struct plan plan_default(const struct scheme *scheme, double rate);
 
 struct window {
