@@ -215,3 +215,39 @@ def test_a_response_that_waits_for_its_endpoint_is_not_the_readers_fault(scripte
         assert client.read_exactly(6) == b"xxxxxx"
     [line] = origin.balancer.wait_access(1)
     assert line["reason"] == "ok"
+
+
+# --- the end --------------------------------------------------------------------------------------
+
+
+def test_a_response_that_goes_on_over_the_total_deadline_is_cut_off(scripted):
+    """It makes progress all the time: only the total deadline can end it."""
+    def script(connection):
+        connection.read_head()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in ticks(100, 0.1):
+            connection.send(b"x")
+
+    port, origin = scripted(script, timeouts={"total": "500ms"})
+    with RawClient(port) as client:
+        client.send(request(b"GET / HTTP/1.1"))
+        answer = client.read_to_end()
+    assert answer.startswith(b"HTTP/1.1 200 ") and len(answer.partition(b"\r\n\r\n")[2]) < 100
+    [line] = wait_reason(origin.balancer, "total_timeout")
+    assert line["total_us"] < 5e6
+    wait_until(lambda: origin.connections[0].finished.is_set())
+
+
+def test_who_goes_on_sending_after_the_last_answer_is_closed_soon(scripted):
+    """Long enough for it to read that answer, and no longer, whatever it sends."""
+    port, origin = scripted(swallow)
+    with RawClient(port) as client:
+        client.send(b"GET / HTTP/9.9\r\n\r\n")
+        assert client.read_to_end().startswith(b"HTTP/1.1 505 ")
+        begun = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() - begun < 10:
+                client.send(b"x")
+                threading.Event().wait(0.1)
+    assert time.monotonic() - begun < 8
+    wait_until(lambda: origin.balancer.metrics().sum("quoit_client_connections_open") == 0)

@@ -23,6 +23,7 @@
 
 #include "balancer/control/snapshot_build.h"
 #include "balancer/http/cookie.h"
+#include "balancer/log/log.h"
 #include "balancer/pool/sticky.h"
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/listener.h"
@@ -81,6 +82,7 @@ static void begin_endpoint(size_t i)
 
 static void build_house(void)
 {
+    log_init(&(struct conf_log){.level = CONF_LOG_ERROR});
     static struct conf_cidr anybody; /* 0.0.0.0/0 */
     static struct conf_key_part body_field = {.source = CONF_KEY_JSON, .name = (char *)"id"};
     house.pool_conf = (struct conf_pool){
@@ -134,6 +136,7 @@ static void build_house(void)
         .routes = route_table_new(&house.route_conf, 1),
         .h1_limits = {.head_bytes = 4096, .target_bytes = 1024, .fields = 32},
         .pools = &house.pool,
+        .memory_bytes = 6 * 8192, /* so few buffers that some have to wait */
     };
     assert(admission_init(&house.proxy.admission, &house.conf, CLIENTS) == 0);
     (void)signal(SIGPIPE, SIG_IGN); /* workers block signals, splice(2) knows no MSG_NOSIGNAL */
@@ -191,6 +194,8 @@ static void end_far(int *fd)
 
 static bool is_pending(const struct conn *conn)
 {
+    if (conn->waits_for_memory && buffer_pool_allows(&scene.worker->buffers, conn->ops->use))
+        return true; /* the next turn sees to it */
     if (!conn_is_open(conn) || !ev_is_active(&conn->io))
         return false;
     short events = (short)((conn->io.events & EV_READ ? POLLIN : 0) |
@@ -204,7 +209,9 @@ static void check_conn(const struct conn *conn)
     int events = ev_is_active(&conn->io) ? conn->io.events : 0;
     assert(conn->deadline_us == 0 || ev_is_active(&conn->timer));
     assert(!conn->wants_write || (events & EV_WRITE) != 0);
-    if (!conn->read_ended && conn->error == 0 && buffer_used(&conn->in) == 0 && !conn->in.held)
+    if (conn->waits_for_memory)
+        assert(!buffer_pool_allows(&scene.worker->buffers, conn->ops->use));
+    else if (!conn->read_ended && conn->error == 0 && buffer_used(&conn->in) == 0 && !conn->in.held)
         assert((events & EV_READ) != 0);
 }
 
@@ -594,6 +601,9 @@ static void finish(void)
         settle();
     }
     assert(LIST_EMPTY(&scene.worker->clients));
+    for (size_t i = 0; i < ENDPOINTS; i++)
+        upstream_close_idle(scene.worker, house.endpoints[i]);
+    assert(scene.worker->buffers.used_bytes == 0);
     assert(worker_clients(scene.worker) == 0);
     assert(admission_clients(&house.proxy.admission) == 0);
     for (size_t i = 0; i < ENDPOINTS; i++)
