@@ -389,7 +389,7 @@ def test_workers_share_the_room_of_an_endpoint(quoit, clients):
             origin.addresses, max_connections=3, timeouts={"queue": "30s"})}})
         started = clients(balancer.port, *targets)
         wait_queued(balancer, 57)
-        assert len(gate.arrived) == 3
+        wait_until(lambda: len(gate.arrived) == 3, 5, "3 requests at the endpoint")
         while len(gate.arrived) < 60:
             n = len(gate.arrived)
             gate.open(gate.arrived[n - 3])
