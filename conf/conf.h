@@ -182,6 +182,7 @@ struct conf_retry {
     uint8_t conditions;  /* all of them together */
     bool non_idempotent; /* also what is not idempotent is sent again */
     uint32_t timeout_ms; /* of one try, while there can be another; 0: none */
+    uint32_t hedge_ms;   /* after which another attempt begins beside a silent one; 0: never */
     double budget;       /* retries in flight, as a share of the pool's requests in flight */
     uint32_t budget_min; /* and so many in any case */
 };

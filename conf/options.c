@@ -728,6 +728,16 @@ const struct conf_option conf_options[] = {
      .meaning = "How long one attempt may take, from its beginning to the head of its response, "
                 "while another one can follow; the last has until `timeouts.response`. 0 is no "
                 "limit."},
+    {.key = "pools.NAME.retry.hedge",
+     .type = &conf_type_duration,
+     AT(conf_pool, retry.hedge_ms),
+     RANGE(0, 24 * HOUR),
+     .fallback = "0",
+     .meaning = "How long an endpoint may keep silent before another one is asked beside it; the "
+                "first that answers serves the request, the other attempt is ended. Only for "
+                "idempotent requests without a body that no session and no strict key ties to one "
+                "endpoint. It counts as one of the `retries`, and needs a place in the `budget`. 0 "
+                "is never."},
     {.key = "pools.NAME.retry.budget",
      .type = &conf_type_decimal,
      AT(conf_pool, retry.budget),

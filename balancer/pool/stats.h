@@ -63,6 +63,8 @@ void histogram_add(struct histogram *histogram, uint64_t us);
     X(retries, "pool_retries_total", "Attempts after the first")                                   \
     X(retries_refused, "pool_retries_refused_total",                                               \
       "Retries not made because the budget for them was used up")                                  \
+    X(hedges, "pool_hedges_total", "Attempts begun beside one that was silent")                    \
+    X(hedges_won, "pool_hedges_won_total", "Of these, those that answered first")                  \
     X(redispatched, "pool_redispatched_total",                                                     \
       "Requests whose key's first endpoint was not the one that served them")                      \
     X(sticky_hits, "pool_sticky_hits_total", "Requests that went where their cookie said")         \

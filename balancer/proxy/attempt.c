@@ -6,6 +6,7 @@
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/explained.h"
 #include "balancer/proxy/forward.h"
+#include "balancer/proxy/hedge.h"
 #include "balancer/proxy/retry.h"
 #include "balancer/proxy/session.h"
 #include "balancer/proxy/upstream.h"
@@ -45,17 +46,21 @@ static void count_in_flight(struct request *r, struct endpoint *endpoint, int32_
     pool_add_in_flight(r->view->pool, worker, n);
 }
 
-static void let_go_of_upstream(struct request *r)
+void attempt_let_go(struct request *r, const struct upstream *upstream)
 {
-    struct endpoint *endpoint = r->upstream->endpoint;
+    struct endpoint *endpoint = upstream->endpoint;
     count_in_flight(r, endpoint, -1);
     queue_give_room(r, endpoint);
-    counter_add(&stats_of(r, endpoint)->bytes_out, r->upstream->conn.written);
+    counter_add(&stats_of(r, endpoint)->bytes_out, upstream->conn.written);
+}
+
+static void let_go_of_upstream(struct request *r)
+{
+    attempt_let_go(r, r->upstream);
     r->upstream = NULL;
 }
 
-/* What becomes of an attempt that is not the request's last. */
-static void count_failed(struct request *r, struct endpoint *endpoint, enum reason reason)
+void attempt_count_failed(struct request *r, struct endpoint *endpoint, enum reason reason)
 {
     struct endpoint_stats *stats = stats_of(r, endpoint);
     if (reason == REASON_UPSTREAM_STATUS)
@@ -64,11 +69,20 @@ static void count_failed(struct request *r, struct endpoint *endpoint, enum reas
         counter_add(&stats->failures, 1);
 }
 
-static void remember_tried(struct request *r, struct endpoint *endpoint, enum reason reason)
+void attempt_note_tried(struct request *r, struct endpoint *endpoint)
 {
-    count_failed(r, endpoint, reason);
+    for (uint32_t i = 0; i < r->n_tried; i++) {
+        if (r->tried[i] == endpoint)
+            return; /* set aside, and failed after all */
+    }
     if (r->n_tried < PICK_MAX_TRIED)
         r->tried[r->n_tried++] = endpoint_ref(endpoint);
+}
+
+static void remember_tried(struct request *r, struct endpoint *endpoint, enum reason reason)
+{
+    attempt_count_failed(r, endpoint, reason);
+    attempt_note_tried(r, endpoint);
 }
 
 /* A pooled connection that the endpoint closed before it saw this request says nothing about the
@@ -130,9 +144,20 @@ static bool end_attempt(struct request *r, enum reason reason)
     return is_stale;
 }
 
+/* The one aside goes on where the one beside it fails, or does not even begin. */
+static bool may_resume(const struct request *r, enum reason reason)
+{
+    bool is_its_own = r->upstream == NULL || reason_fault(reason) == FAULT_ENDPOINT;
+    return r->aside != NULL && r->status == 0 && is_its_own;
+}
+
 enum step attempt_failed(struct request *r, enum reason reason)
 {
+    bool resumes = may_resume(r, reason);
     bool is_stale = end_attempt(r, reason);
+    if (resumes)
+        return hedge_resume(r);
+    hedge_drop(r);
     r->reason = reason;
     if (r->status != 0 || reason_status(reason) == 0) {
         r->ending = ENDING_ABORT;
@@ -158,6 +183,7 @@ static bool is_reusable(const struct request *r)
 
 void attempt_finish(struct request *r)
 {
+    hedge_drop(r);
     struct upstream *upstream = r->upstream;
     if (upstream == NULL)
         return;
@@ -195,6 +221,11 @@ static void count_way(struct request *r, enum pick_way way)
 static bool may_avoid_full(const struct request *r)
 {
     return !r->has_key || r->pool->affinity == CONF_AFFINITY_CACHE;
+}
+
+bool attempt_is_tied(const struct request *r)
+{
+    return r->session == STICKY_HIT || !may_avoid_full(r);
 }
 
 /* One with room, if there is one that the request may go to. */
@@ -264,8 +295,15 @@ static bool is_shared(const struct conf_pool *pool)
 
 bool attempt_may_move(struct request *r, enum reason reason)
 {
-    return r->status == 0 && retry_is_harmless(r, reason) && retry_is_wanted(r, reason) &&
-           has_alternative(r) && retry_take_place(r, reason);
+    if (r->status != 0 || !retry_is_harmless(r, reason) || !retry_is_wanted(r, reason))
+        return false;
+    return r->aside != NULL || (has_alternative(r) && retry_take_place(r, reason));
+}
+
+bool attempt_may_go_beside(struct request *r)
+{
+    return buffer_used(&r->upstream->conn.in) == 0 && r->replayable && has_alternative(r) &&
+           retry_take_place(r, REASON_TRY_TIMEOUT);
 }
 
 static struct upstream_limits limits_of(const struct conf_pool *pool)
@@ -291,6 +329,7 @@ static enum step send_to(struct request *r, struct upstream *upstream)
     r->attempt_us = worker_now_us(worker);
     uint64_t try_us = (uint64_t)r->pool->retry.timeout_ms * 1000;
     r->try_until_us = try_us != 0 ? r->attempt_us + try_us : 0;
+    r->hedge_us = hedge_moment(r);
     r->connected_us = r->sent_us = r->answered_us = r->patience_us = 0;
     r->sent_all = r->send_failed = false;
     h1_response_init(&r->response);
@@ -321,8 +360,7 @@ static enum step connect_failed(struct request *r, struct endpoint *endpoint, in
 /* No room at endpoint, or at any. */
 static enum step wait_for_room(struct request *r, struct endpoint *endpoint)
 {
-    bool is_tied = r->session == STICKY_HIT || !may_avoid_full(r);
-    if (queue_admits(r, is_tied ? endpoint : NULL))
+    if (queue_admits(r, attempt_is_tied(r) ? endpoint : NULL))
         return STEP_QUEUE;
     r->reason = REASON_QUEUE_FULL;
     return STEP_REPLY;
@@ -359,5 +397,14 @@ enum step attempt_begin(struct request *r)
     if (!queue_take_room(r, endpoint))
         return wait_for_room(r, endpoint);
     queue_count_wait(r);
+    return go_to(r, endpoint);
+}
+
+enum step attempt_begin_beside(struct request *r)
+{
+    struct endpoint *endpoint = pick(r);
+    if (endpoint == NULL || !queue_take_room(r, endpoint))
+        return hedge_resume(r);
+    counter_add(&pool_local_of(r)->stats.hedges, 1);
     return go_to(r, endpoint);
 }

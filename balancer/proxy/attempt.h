@@ -18,6 +18,20 @@ enum step attempt_failed(struct request *request, enum reason reason);
  * elsewhere, there is an endpoint for it, and the retry budget has a place, which it then has. */
 bool attempt_may_move(struct request *request, enum reason reason);
 
+/* Whether a session, or a key that must not be served elsewhere, ties it to one endpoint. */
+bool attempt_is_tied(const struct request *request);
+
+/* For a second attempt beside the one under way (hedge.h): whether there can be one, which then has
+ * its place in the retry budget; and it, once the first is set aside. Returns the next step. */
+bool attempt_may_go_beside(struct request *request);
+enum step attempt_begin_beside(struct request *request);
+
+/* The parts of an attempt's end: the connection no longer counts as the request's; the endpoint is
+ * not to be picked again; its failure is counted. */
+void attempt_let_go(struct request *request, const struct upstream *upstream);
+void attempt_note_tried(struct request *request, struct endpoint *endpoint);
+void attempt_count_failed(struct request *request, struct endpoint *endpoint, enum reason reason);
+
 /* What a connection that was never made died of; error is its errno, 0 when nobody knows. */
 enum reason attempt_connect_reason(int error);
 

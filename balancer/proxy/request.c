@@ -7,6 +7,7 @@
 #include "balancer/proxy/attempt.h"
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/explained.h"
+#include "balancer/proxy/hedge.h"
 #include "balancer/proxy/keying.h"
 #include "balancer/proxy/pacing.h"
 #include "balancer/proxy/retry.h"
@@ -27,7 +28,8 @@ static const struct {
     [STEP_PICK] = {attempt_begin, MAY(PICK) | MAY(QUEUE) | MAY(CONNECT) | MAY(REPLY) | MAY(DONE)},
     [STEP_QUEUE] = {step_queue, MAY(PICK) | MAY(REPLY) | MAY(DONE)},
     [STEP_CONNECT] = {step_connect, MAY(SEND) | MAY(PICK) | MAY(REPLY) | MAY(DONE)},
-    [STEP_SEND] = {step_send, MAY(RELAY) | MAY(TUNNEL) | MAY(PICK) | MAY(REPLY) | MAY(DONE)},
+    [STEP_SEND] = {step_send,
+                   MAY(RELAY) | MAY(TUNNEL) | MAY(CONNECT) | MAY(PICK) | MAY(REPLY) | MAY(DONE)},
     [STEP_RELAY] = {step_relay, MAY(DONE)},
     [STEP_TUNNEL] = {step_tunnel, MAY(DONE)},
     [STEP_REPLY] = {step_reply, MAY(DONE)},
@@ -103,6 +105,8 @@ static void arm_upstream(struct request *r)
         return;
     if (r->patience_us != 0)
         conn_limit_deadline(conn, r->patience_us, REASON_UPSTREAM_DOWN);
+    if (r->hedge_us != 0 && r->step == STEP_SEND)
+        conn_limit_deadline(conn, r->hedge_us, REASON_TRY_TIMEOUT);
     if (r->try_until_us != 0)
         conn_limit_deadline(conn, r->try_until_us, REASON_TRY_TIMEOUT);
 }
@@ -288,16 +292,41 @@ static bool waits_for_memory(const struct request *r)
            (r->upstream != NULL && r->upstream->conn.waits_for_memory);
 }
 
-void request_fail(struct request *r, enum reason reason)
+static bool is_hedge_due(const struct request *r)
 {
-    if (r->step == STEP_DONE)
-        return;
+    return r->hedge_us != 0 && worker_now_us(request_worker(r)) >= r->hedge_us &&
+           r->step == STEP_SEND && r->sent_all;
+}
+
+/* The step that is next, or the same to wait on. */
+static enum step after_failure(struct request *r, enum reason reason)
+{
+    if (reason == REASON_TRY_TIMEOUT && is_hedge_due(r)) {
+        r->hedge_us = 0;
+        return hedge_begin(r);
+    }
     bool is_kept = reason == REASON_CLIENT_SLOW && pacing_is_kept(r);
     bool is_served = reason == REASON_MEMORY_LIMIT && !waits_for_memory(r);
-    if (is_kept || is_served || waits_on(r, reason))
+    return is_kept || is_served || waits_on(r, reason) ? r->step : attempt_failed(r, reason);
+}
+
+static void go_on(struct request *r, enum step next)
+{
+    if (next == r->step)
         arm(r);
     else
-        move(r, attempt_failed(r, reason));
+        move(r, next);
+}
+
+void request_fail(struct request *r, enum reason reason)
+{
+    if (r->step != STEP_DONE)
+        go_on(r, after_failure(r, reason));
+}
+
+void request_on_aside(struct request *r)
+{
+    go_on(r, hedge_on_io(r));
 }
 
 void request_abort(struct request *r, enum reason reason)

@@ -53,9 +53,14 @@ enum ending {
     ENDING_ABORT, /* at once: the answer is incomplete, or the client is gone */
 };
 
+struct attempt_times {
+    uint64_t attempt_us, connected_us, sent_us;
+};
+
 struct request {
     struct client *client;
     struct upstream *upstream; /* of the attempt under way */
+    struct upstream *aside;    /* of the one before, while both wait for an answer (hedge.h) */
     enum step step;
     enum reason reason; /* why it ended, or the last attempt failed */
     uint16_t status;    /* sent to the client; 0: none yet */
@@ -93,8 +98,10 @@ struct request {
     double begun_at;       /* Unix time */
     uint64_t deadline_us;  /* the moment by which all must be over; 0: none */
     uint64_t patience_us;  /* the moment by which an endpoint that is down must answer; 0: none */
+    uint64_t hedge_us;     /* the moment for another attempt beside this one; 0: none */
     uint64_t try_until_us; /* the moment at which the attempt makes way for another; 0: none */
 
+    struct attempt_times aside_times;
     struct trail trail;
     struct patience body_patience; /* with the client, for its body */
     struct patience take_patience; /* and for taking what is sent to it */
@@ -124,6 +131,9 @@ bool request_run(struct request *request);
 /* An attempt failed, or the request as a whole: goes elsewhere if the reason allows, else answers,
  * else (a response has begun) ends. */
 void request_fail(struct request *request, enum reason reason);
+
+/* Something has come on the connection that is set aside. The caller runs the client afterwards. */
+void request_on_aside(struct request *request);
 
 /* Ends it whatever its state. */
 void request_abort(struct request *request, enum reason reason);

@@ -6,6 +6,7 @@
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/explained.h"
 #include "balancer/proxy/forward.h"
+#include "balancer/proxy/hedge.h"
 #include "balancer/proxy/keying.h"
 #include "balancer/proxy/session.h"
 #include "balancer/proxy/upstream.h"
@@ -226,6 +227,7 @@ static enum step begin_response(struct request *r)
     bool is_refusal = r->response.status >= 502 && r->response.status <= 504;
     if (is_refusal && attempt_may_move(r, REASON_UPSTREAM_STATUS))
         return attempt_failed(r, REASON_UPSTREAM_STATUS);
+    hedge_settle(r);
     r->answered_us = worker_now_us(request_worker(r));
     expect_alike(r->upstream, &r->response.framing);
     if (!forward_response(r))

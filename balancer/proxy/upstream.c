@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "balancer/proxy/client.h"
+#include "balancer/proxy/hedge.h"
 #include "balancer/proxy/request.h"
 #include "balancer/proxy/worker.h"
 
@@ -33,11 +34,24 @@ static void read_and_run(struct upstream *upstream)
     }
 }
 
+static void read_aside(struct upstream *upstream)
+{
+    struct request *request = upstream->request;
+    struct client *client = request->client;
+    ssize_t n = conn_read(&upstream->conn);
+    if (n > 0)
+        counter_add(&local_of(upstream)->stats.bytes_in, (uint64_t)n);
+    request_on_aside(request);
+    client_run(client);
+}
+
 static void on_io(struct conn *conn, int revents)
 {
     struct upstream *upstream = (struct upstream *)conn;
     if (upstream->request == NULL)
         upstream_close(upstream); /* a pooled connection has nothing to say but its end */
+    else if (upstream->request->aside == upstream)
+        read_aside(upstream);
     else if (revents & EV_READ)
         read_and_run(upstream);
     else
@@ -49,6 +63,10 @@ static void on_deadline(struct conn *conn, enum reason reason)
     struct upstream *upstream = (struct upstream *)conn;
     if (upstream->request == NULL) {
         upstream_close(upstream);
+        return;
+    }
+    if (upstream->request->aside == upstream) {
+        hedge_on_deadline(upstream->request, reason);
         return;
     }
     struct client *client = upstream->request->client;

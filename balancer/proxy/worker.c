@@ -139,7 +139,8 @@ static void move_waiting(struct worker *worker, struct endpoint *endpoint, uint3
     while (upstream != NULL) {
         struct request *request = upstream->request;
         struct upstream *next = LIST_NEXT(upstream, link);
-        request_endpoint_down(request, patience_ms);
+        if (request->upstream == upstream)
+            request_endpoint_down(request, patience_ms);
         upstream = next;
     }
 }

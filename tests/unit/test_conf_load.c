@@ -111,6 +111,7 @@ static void test_a_pool_has_all_defaults(void **state)
     assert_int_equal(pool->retry.conditions, CONF_RETRY_FAILURE);
     assert_false(pool->retry.non_idempotent);
     assert_int_equal(pool->retry.timeout_ms, 0);
+    assert_int_equal(pool->retry.hedge_ms, 0);
     assert_number(pool->retry.budget, 0.2);
     assert_int_equal(pool->retry.budget_min, 20);
     assert_int_equal(pool->max_idle, 64);
@@ -204,8 +205,8 @@ static const char everything[] =
     "    min_ring: 8388608\n"
     "    seed: 18446744073709551615\n"
     "    retries: 15\n"
-    "    retry: { on: [reset, timeout, 503], non_idempotent: true, timeout: 2s, budget: 1,\n"
-    "             budget_min: 0 }\n"
+    "    retry: { on: [reset, timeout, 503], non_idempotent: true, timeout: 2s, hedge: 1s,\n"
+    "             budget: 1, budget_min: 0 }\n"
     "    max_idle: 0\n"
     "    max_connection_age: 1h\n"
     "    max_connection_requests: 1000\n"
@@ -329,6 +330,7 @@ static void test_a_pool_is_read_as_written(void **state)
                      CONF_RETRY_RESET | CONF_RETRY_TIMEOUT | CONF_RETRY_503);
     assert_true(pool->retry.non_idempotent);
     assert_int_equal(pool->retry.timeout_ms, 2000);
+    assert_int_equal(pool->retry.hedge_ms, 1000);
     assert_number(pool->retry.budget, 1);
     assert_int_equal(pool->retry.budget_min, 0);
     assert_int_equal(pool->max_idle, 0);
