@@ -5,6 +5,7 @@
  * The answer comes from what serves requests: the same parser, route table, key, ring and policy,
  * over the pools' current snapshots. Nothing of what workers use is written, so asking does not
  * change where requests go. Where a policy takes turns, or draws, whose turn it is cannot be told.
+ * How hot a key is is what all workers together have counted; each worker goes by its own counts.
  *
  * Any thread that may take a pool's snapshot. Needs memory as jansson does (discovery/
  * json_memory.h: it does not run out).
