@@ -1,4 +1,4 @@
-"""What endpoints are told of the client, whom quoit believes about it, and what requests are called."""
+"""What endpoints are told of the client, who is believed about it, and what requests are called."""
 import re
 import socket
 

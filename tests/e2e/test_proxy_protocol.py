@@ -50,7 +50,7 @@ def answer_behind(n):
 
 @pytest.fixture
 def proxied(scripted):
-    """proxied(trusted, **more) starts a balancer whose listener wants the header; (port, origin)."""
+    """proxied(trusted, **more): a balancer whose listener wants the header; (port, origin)."""
     def start(trusted="127.0.0.1", **more):
         port = free_port()
         _, origin = scripted(answer_each, {
@@ -249,6 +249,16 @@ def test_version_2_is_sent_with_the_ends_of_the_clients_connection(scripted):
     assert origin.received.startswith(
         SIGNATURE + b"\x21\x11\0\x0c" + source + destination + struct.pack(">HH", *two_ports)
         + b"GET / HTTP/1.1\r\n")
+
+
+def test_an_ipv4_client_of_an_ipv6_socket_is_one_of_ipv4(scripted):
+    port = free_port()
+    _, origin = scripted(answer_each, {"listeners": [f":{port}"]}, send_proxy_protocol="v1")
+    with RawClient(port) as client:
+        client.send(CLOSE)
+        client.read_to_end()
+        source = client.sock.getsockname()[1]
+    assert origin.received.startswith(b"PROXY TCP4 127.0.0.1 127.0.0.1 %d %d\r\n" % (source, port))
 
 
 @pytest.mark.parametrize("header, version, expected", [
