@@ -278,8 +278,10 @@ const struct conf_option conf_options[] = {
      AT(conf, client.max_connections),
      RANGE(0, 16 * MIB),
      .fallback = "0",
-     .meaning = "Client connections of all workers together; more are closed at once. 0 takes half "
-                "of the descriptors that the process may open: as many are left for endpoints."},
+     .meaning =
+         "Client connections of all workers together. For one more an idle one is closed, or "
+         "itself if its worker finds none. 0 takes half of the descriptors that the process "
+         "may open: as many are left for endpoints."},
     {.key = "client.max_connections_per_address",
      .type = &conf_type_auto_number,
      AT(conf, client.max_connections_per_address),

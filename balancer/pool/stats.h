@@ -54,6 +54,8 @@ void histogram_add(struct histogram *histogram, uint64_t us);
     X(closed, "client_connections_closed_total", "Client connections closed")                      \
     X(client_bytes_in, "client_received_bytes_total", "Bytes received from clients")               \
     X(client_bytes_out, "client_sent_bytes_total", "Bytes sent to clients")                        \
+    X(evicted, "client_connections_evicted_total",                                                 \
+      "Idle client connections closed to make room for new ones")                                  \
     X(memory_waits, "memory_waits_total", "Reads that waited because memory_limit was reached")    \
     X(log_dropped, "access_log_dropped_lines_total",                                               \
       "Access log lines dropped because the log could not be written fast enough")

@@ -79,12 +79,39 @@ static void on_deadline(struct conn *conn, enum reason reason)
 static const struct conn_ops client_ops = {
     .on_io = on_io, .on_deadline = on_deadline, .use = BUFFER_FOR_REQUEST};
 
+/* So many are looked at: the work is bounded, and under attack most of them are idle. */
+#define IDLE_LOOKS 64
+
+void client_make_room(struct worker *worker)
+{
+    struct client *client = worker->next_idle, *first = NULL;
+    for (int i = 0; i < IDLE_LOOKS; i++) {
+        client = client != NULL ? client : LIST_FIRST(&worker->clients);
+        if (client == NULL)
+            return;
+        bool is_earlier = first == NULL || client->conn.deadline_us < first->conn.deadline_us;
+        /* One with an event pending may just have sent its next request. */
+        if (is_earlier && client_is_idle(client) && !ev_is_pending(&client->conn.io))
+            first = client;
+        client = LIST_NEXT(client, link);
+    }
+    worker->next_idle = client;
+    if (first == NULL)
+        return;
+    counter_add(&worker->stats.evicted, 1);
+    client_close(first, REASON_CLIENT_IDLE);
+}
+
 void client_accept(struct worker *worker, const struct listener *listener, int fd,
                    const struct sockaddr_storage *peer)
 {
     struct proxy *proxy = worker->proxy;
     struct admission_ticket ticket;
     enum reason reason = admission_enter(&proxy->admission, listener->index, peer, &ticket);
+    if (reason == REASON_TOO_MANY_CONNECTIONS) {
+        client_make_room(worker);
+        reason = admission_enter(&proxy->admission, listener->index, peer, &ticket);
+    }
     if (reason != REASON_OK) {
         struct ip ip;
         ip_of_peer(peer, &ip);
@@ -120,6 +147,8 @@ void client_close(struct client *client, enum reason reason)
         request_free(client->request);
         client->request = NULL;
     }
+    if (worker->next_idle == client)
+        worker->next_idle = LIST_NEXT(client, link);
     LIST_REMOVE(client, link);
     counter_add(&worker->stats.client_bytes_out, conn->written);
     counter_add(&worker->stats.closed, 1);

@@ -44,6 +44,10 @@ struct client {
 void client_accept(struct worker *worker, const struct listener *listener, int fd,
                    const struct sockaddr_storage *peer);
 
+/* Closes a connection that is idle, if one is found soon, because there are as many as there may
+ * be: of those that it looks at, the one that would be the first to end by its deadline. */
+void client_make_room(struct worker *worker);
+
 /* Does all that can be done now for this client. Whoever changes something about its request
  * calls this afterwards; the client may be closed when it returns (its memory lives to the end of
  * the turn). */

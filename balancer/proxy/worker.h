@@ -92,6 +92,7 @@ struct worker {
     struct pool_view *views; /* as conf->pools */
     struct listener *listeners;
     struct client_list clients;
+    struct client *next_idle; /* where client_make_room() looks on; NULL: from the first one */
     struct refusals refusals;
 
     struct buffer_pool buffers;

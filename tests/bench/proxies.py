@@ -163,7 +163,10 @@ class Proxy:
 
 def quoit_command(binary, port, origin, workers):
     return [binary, "serve", "--listen", f"127.0.0.1:{port}", "--backend", f"127.0.0.1:{origin}",
-            "--workers", workers, "--set", "pools.default.max_idle=512"]
+            "--workers", workers, "--set", "pools.default.max_idle=512",
+            # All come from few addresses, and take what descriptors there are.
+            "--set", "client.max_connections=10000000",
+            "--set", "client.max_connections_per_address=0", "--set", "client.max_requests=0"]
 
 
 def nghttpx_command(port, origin):

@@ -51,13 +51,47 @@ def is_taken(port, source="127.0.0.1"):
 def test_connections_over_the_limit_are_closed_and_room_is_used_again(scripted):
     port, origin = scripted(answer_each, {
         "workers": 2, "client": {"max_connections": 3, "max_connections_per_address": 0}})
-    with connected(port), connected(port), connected(port) as last:
+    with contextlib.ExitStack() as stack:
+        busy = [stack.enter_context(connected(port)) for _ in range(3)]
+        for client in busy:
+            client.send(b"GET / HTTP/1.1\r\n")
+        received = 3 * len(request(b"GET / HTTP/1.1")) + 3 * len(b"GET / HTTP/1.1\r\n")
+        wait_until(lambda: origin.balancer.metrics().sum(
+            "quoit_client_received_bytes_total") == received)
         assert not is_taken(port)
         assert refused(origin.balancer, "too_many_connections") == 1
-        last.sock.close()
+        busy[0].sock.close()
         wait_until(lambda: is_taken(port), 5, "room for another connection")
     [event, *_] = origin.balancer.events("connections_refused")
     assert event["reason"] == "too_many_connections" and event["last_client"] == "127.0.0.1"
+
+
+def test_an_idle_connection_makes_room_for_a_new_one(scripted):
+    """The one that has been idle longest; those that are busy stay."""
+    port, origin = scripted(answer_each, {
+        "client": {"max_connections": 3, "max_connections_per_address": 0}})
+    with connected(port) as busy, connected(port) as first, connected(port) as second:
+        busy.send(b"GET / HTTP/1.1\r\n")
+        assert is_served(second) and is_served(first) and is_served(second)
+        with connected(port) as new:
+            assert first.read_to_end() == b""
+            assert is_served(second) and is_served(new)
+        busy.send(b"Host: a.example\r\n\r\n")
+        busy.read_until(b"\r\n\r\nok")
+    metrics = origin.balancer.metrics()
+    assert metrics.sum("quoit_client_connections_evicted_total") == 1
+    assert refused(origin.balancer, "too_many_connections") == 0
+
+
+def test_a_flood_of_idle_connections_does_not_shut_others_out(scripted):
+    """From many addresses, so that no limit of an address helps."""
+    port, origin = scripted(answer_each, {"client": {"max_connections": 50}})
+    with contextlib.ExitStack() as stack:
+        for i in range(200):
+            stack.enter_context(RawClient(port, source=f"127.0.{i % 20}.{2 + i // 20}"))
+        for _ in range(20):
+            assert is_taken(port)
+    assert refused(origin.balancer, "too_many_connections") == 0
 
 
 def test_an_address_has_its_limit_in_all_workers_together(scripted):
