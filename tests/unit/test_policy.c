@@ -149,6 +149,33 @@ static void test_the_only_untried_endpoint_is_found(void **state)
     }
 }
 
+/* Each of the others has as many connections in use as it may have; but only for a pick that minds.
+ */
+static void test_the_only_endpoint_with_room_is_found(void **state)
+{
+    (void)state;
+    enum { N = 9, MAX = 2 };
+    for (size_t a = 0; a < ALGORITHMS; a++) {
+        bench_init(&bench, algorithms[a], N, NULL);
+        for (uint32_t i = 0; i < N; i++)
+            atomic_store(&bench.members[i].endpoint->connections, MAX);
+        struct pick nobody = any_choice(0);
+        nobody.max_connections = MAX;
+        assert_null(policy_pick(&nobody));
+        nobody.max_connections = 0;
+        assert_non_null(policy_pick(&nobody));
+        for (uint32_t left = 0; left < N; left++) {
+            endpoint_give_room(bench.members[left].endpoint);
+            struct pick pick = any_choice(left);
+            pick.max_connections = MAX;
+            assert_ptr_equal(policy_pick(&pick), bench.members[left].endpoint);
+            assert_true(endpoint_take_room(bench.members[left].endpoint, MAX));
+            assert_false(endpoint_take_room(bench.members[left].endpoint, MAX));
+        }
+        bench_fini(&bench);
+    }
+}
+
 static void flap(uint64_t i)
 {
     uint32_t number = (uint32_t)(bench_random(&bench) % bench.n);
@@ -230,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_a_pool_that_is_all_down_has_nobody_until_one_comes_back),
         cmocka_unit_test(test_the_only_usable_endpoint_of_a_thousand_is_found),
         cmocka_unit_test(test_the_only_untried_endpoint_is_found),
+        cmocka_unit_test(test_the_only_endpoint_with_room_is_found),
         cmocka_unit_test(test_nobody_unusable_tried_or_without_weight_is_ever_picked),
         cmocka_unit_test(test_without_a_state_requests_still_find_an_endpoint),
     };
