@@ -37,6 +37,7 @@ struct conn {
     size_t written; /* of the answer */
     bool is_last;   /* no request is read after this answer */
     struct h1_request request;
+    struct h1_field fields[H1_MAX_FIELDS];
     size_t n; /* bytes in head */
     uint8_t head[HEAD_BYTES];
 };
@@ -151,7 +152,7 @@ static void conn_read(struct conn *conn)
 static void conn_next(struct conn *conn)
 {
     conn_drop_head(conn, conn->request.head_n);
-    h1_request_init(&conn->request);
+    h1_request_init(&conn->request, conn->fields);
     conn_enter(conn, CONN_READS);
     conn_drop_head(conn, h1_skip_empty_lines(conn->head, conn->n));
     if (conn->n > 0)
@@ -230,7 +231,7 @@ static void conn_open(struct admin *admin, int fd)
     conn->answer = (struct page_response){NULL, 0};
     conn->is_last = false;
     conn->n = 0;
-    h1_request_init(&conn->request);
+    h1_request_init(&conn->request, conn->fields);
     ev_io_init(&conn->io, on_io, fd, EV_READ);
     ev_timer_init(&conn->deadline, on_deadline, 0, 0);
     conn->io.data = conn->deadline.data = conn;

@@ -33,6 +33,7 @@ struct connection {
     uint8_t buffer[BUFFER_BYTES];
     size_t n; /* bytes in it, the first one that is not used up at its start */
     struct h1_request request;
+    struct h1_field fields[H1_MAX_FIELDS]; /* of the request, then of its trailers */
     struct h1_body body;
     struct h1_trailers trailers;
     char path[MAX_PATH]; /* of the request whose body is being read */
@@ -102,7 +103,7 @@ static int answer(struct demo_origin *origin, struct connection *connection)
                      request->method == H1_HEAD ? "" : body);
     int error = send_all(connection->fd, text, (size_t)n);
     connection->expects = EXPECTS_HEAD;
-    h1_request_init(&connection->request);
+    h1_request_init(&connection->request, connection->fields);
     return error == 0 && is_last ? -ECONNRESET : error;
 }
 
@@ -146,7 +147,7 @@ static int read_body(struct demo_origin *origin, struct connection *connection)
         drop(connection, run.n);
         return 0;
     case H1_TRAILERS:
-        h1_trailers_init(&connection->trailers);
+        h1_trailers_init(&connection->trailers, connection->fields);
         connection->expects = EXPECTS_TRAILERS;
         return 0;
     case H1_DONE:
@@ -215,7 +216,7 @@ static void accept_connection(struct demo_origin *origin)
     const struct timeval timeout = {.tv_sec = SEND_TIMEOUT_S};
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
     connection->fd = fd;
-    h1_request_init(&connection->request);
+    h1_request_init(&connection->request, connection->fields);
     origin->connections[origin->n_connections++] = connection;
 }
 

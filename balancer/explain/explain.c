@@ -29,6 +29,7 @@ struct asking {
     struct span client;
     char client_text[INET6_ADDRSTRLEN];
     struct h1_request head; /* of question->request, if there is one */
+    struct h1_field fields[H1_MAX_FIELDS];
     struct pool *pool;
     const struct conf_route *route; /* NULL: the question named the pool */
     struct snapshot *snapshot;
@@ -109,7 +110,7 @@ static enum explain_outcome read_request(struct asking *asking)
                                      .target_bytes = client->max_target_bytes,
                                      .fields = client->max_fields};
     struct span request = asking->question->request;
-    h1_request_init(&asking->head);
+    h1_request_init(&asking->head, asking->fields);
     if (request.n == 0)
         return EXPLAIN_DONE;
     switch (h1_request_parse(&asking->head, &limits, request.p, request.n)) {

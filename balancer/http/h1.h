@@ -107,8 +107,8 @@ struct h1_lines {
     uint32_t scanned; /* bytes looked at for its end */
     uint32_t n_fields;
     bool has_start_line;
-    uint16_t seen;                         /* the parser's own notes about the fields so far */
-    struct h1_field fields[H1_MAX_FIELDS]; /* the first n_fields are set */
+    uint16_t seen;           /* the parser's own notes about the fields so far */
+    struct h1_field *fields; /* the first n_fields are set; the maker's memory */
 };
 
 /* What both kinds of message say about their framing and connection. */
@@ -141,8 +141,9 @@ struct h1_request {
     enum reason reason; /* of H1_ERROR */
 };
 
-/* Makes *request ready for a first byte; does not clear the field array. */
-void h1_request_init(struct h1_request *request);
+/* Makes *request ready for a first byte. fields, of H1_MAX_FIELDS, is the caller's and must live as
+ * long as the request is looked at. */
+void h1_request_init(struct h1_request *request, struct h1_field *fields);
 
 /*
  * Takes the n bytes of the message that are there so far (all from its first byte; an empty line
@@ -188,7 +189,7 @@ struct h1_response {
     enum reason reason; /* UPSTREAM_BAD */
 };
 
-void h1_response_init(struct h1_response *response);
+void h1_response_init(struct h1_response *response, struct h1_field *fields);
 
 /*
  * The same for an answer to a request with this method. The framing follows RFC 9112 section 6.3:
@@ -240,7 +241,7 @@ struct h1_trailers {
     enum reason reason;
 };
 
-void h1_trailers_init(struct h1_trailers *trailers);
+void h1_trailers_init(struct h1_trailers *trailers, struct h1_field *fields);
 enum h1_status h1_trailers_parse(struct h1_trailers *trailers, const struct h1_limits *limits,
                                  enum reason bad, const uint8_t *bytes, size_t n);
 

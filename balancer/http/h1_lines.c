@@ -95,8 +95,9 @@ enum h1_field_id h1_field_lookup(struct span name)
     return H1_OTHER;
 }
 
-void h1_lines_init(struct h1_lines *lines)
+void h1_lines_init(struct h1_lines *lines, struct h1_field *fields)
 {
+    lines->fields = fields;
     lines->at = 0;
     lines->scanned = 0;
     lines->n_fields = 0;

@@ -29,7 +29,7 @@ enum line_result {
     LINE_TOO_MANY, /* more fields, or a longer name, than allowed */
 };
 
-void h1_lines_init(struct h1_lines *lines);
+void h1_lines_init(struct h1_lines *lines, struct h1_field *fields);
 
 /* Reads the start line from the first n bytes; an empty one is LINE_BAD. */
 enum line_result h1_lines_start(struct h1_lines *lines, const uint8_t *bytes, size_t n,

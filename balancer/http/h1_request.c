@@ -48,7 +48,7 @@ static enum h1_method method_lookup(struct span text)
     return H1_METHOD_OTHER;
 }
 
-void h1_request_init(struct h1_request *request)
+void h1_request_init(struct h1_request *request, struct h1_field *fields)
 {
     request->head_n = 0;
     request->minor = 0;
@@ -62,7 +62,7 @@ void h1_request_init(struct h1_request *request)
     request->expects_continue = false;
     request->accepts_trailers = false;
     request->framing = (struct h1_framing){.body = H1_BODY_NONE};
-    h1_lines_init(&request->lines);
+    h1_lines_init(&request->lines, fields);
     request->reason = REASON_OK;
 }
 

@@ -2,14 +2,14 @@
 #include "balancer/http/h1_chars.h"
 #include "balancer/http/h1_lines.h"
 
-void h1_response_init(struct h1_response *response)
+void h1_response_init(struct h1_response *response, struct h1_field *fields)
 {
     response->head_n = 0;
     response->minor = 0;
     response->status = 0;
     response->phrase = (struct h1_range){0, 0};
     response->framing = (struct h1_framing){.body = H1_BODY_NONE};
-    h1_lines_init(&response->lines);
+    h1_lines_init(&response->lines, fields);
     response->reason = REASON_OK;
 }
 

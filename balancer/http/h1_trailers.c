@@ -1,10 +1,10 @@
 #include "balancer/http/h1.h"
 #include "balancer/http/h1_lines.h"
 
-void h1_trailers_init(struct h1_trailers *trailers)
+void h1_trailers_init(struct h1_trailers *trailers, struct h1_field *fields)
 {
     trailers->total_n = 0;
-    h1_lines_init(&trailers->lines);
+    h1_lines_init(&trailers->lines, fields);
     trailers->reason = REASON_OK;
 }
 

@@ -332,7 +332,7 @@ static enum step send_to(struct request *r, struct upstream *upstream)
     r->hedge_us = hedge_moment(r);
     r->connected_us = r->sent_us = r->answered_us = r->patience_us = 0;
     r->sent_all = r->send_failed = false;
-    h1_response_init(&r->response);
+    h1_response_init(&r->response, r->fields->response);
     if (!forward_request(r))
         return attempt_failed(r, REASON_HEAD_TOO_LARGE);
     relay_init(&r->up, &r->client->conn, &upstream->conn, &r->head.framing, REASON_BAD_REQUEST);

@@ -56,7 +56,7 @@ enum step hedge_resume(struct request *r)
     r->hedge_us = r->try_until_us = r->patience_us = 0;
     r->sent_all = true;
     r->send_failed = false;
-    h1_response_init(&r->response);
+    h1_response_init(&r->response, r->fields->response);
     relay_init(&r->up, &r->client->conn, &upstream->conn, &r->head.framing, REASON_BAD_REQUEST);
     return STEP_SEND;
 }

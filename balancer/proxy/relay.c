@@ -64,7 +64,8 @@ static enum relay_result stage_trailers(struct relay *relay)
     if (buffer_used(&relay->from->in) == 0)
         return RELAY_WAITS_FOR_INPUT;
     struct h1_trailers trailers;
-    h1_trailers_init(&trailers);
+    struct h1_field fields[H1_MAX_FIELDS];
+    h1_trailers_init(&trailers, fields);
     const uint8_t *bytes = buffer_bytes(&relay->from->in);
     switch (h1_trailers_parse(&trailers, relay->limits, relay->body.reason, bytes,
                               buffer_used(&relay->from->in))) {

@@ -55,13 +55,13 @@ struct request *request_new(struct client *client)
 {
     struct worker *worker = client->conn.worker;
     struct request *r = slab_get(&worker->request_slab);
-    /* The parsers' field arrays are large and need no clearing. */
     memset(r, 0, offsetof(struct request, head));
     r->client = client;
     r->step = STEP_HEAD;
     r->ending = ENDING_CLOSE;
-    h1_request_init(&r->head);
-    h1_response_init(&r->response);
+    r->fields = slab_get(&worker->fields_slab);
+    h1_request_init(&r->head, r->fields->head);
+    h1_response_init(&r->response, r->fields->response);
     return r;
 }
 
@@ -160,6 +160,21 @@ static void count(struct request *r)
     histogram_add(&own->latency, now_us - r->attempt_us);
     if (r->home != NULL && r->home != endpoint)
         counter_add(&stats->redispatched, 1);
+}
+
+void request_forget_fields(struct request *r)
+{
+    struct h1_lines *lines = &r->head.lines;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < lines->n_fields && n < REQUEST_KEPT_FIELDS; i++) {
+        if (lines->fields[i].id == H1_REFERER || lines->fields[i].id == H1_USER_AGENT)
+            r->kept[n++] = lines->fields[i];
+    }
+    lines->fields = r->kept;
+    lines->n_fields = n;
+    r->response.lines.n_fields = 0;
+    worker_bury(request_worker(r), &request_worker(r)->fields_slab, r->fields);
+    r->fields = NULL;
 }
 
 static struct span field_value(const struct request *r, enum h1_field_id id)
@@ -361,5 +376,7 @@ void request_free(struct request *r)
         buffer_pool_put(&worker->buffers, r->head_copy);
     keying_end(r);
     explained_end(r);
+    if (r->fields != NULL)
+        worker_bury(worker, &worker->fields_slab, r->fields);
     worker_bury(worker, &worker->request_slab, r);
 }

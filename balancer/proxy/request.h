@@ -57,6 +57,14 @@ struct attempt_times {
     uint64_t attempt_us, connected_us, sent_us;
 };
 
+/* The fields of both heads; given back when a tunnel begins, which may last. */
+struct request_fields {
+    struct h1_field head[H1_MAX_FIELDS], response[H1_MAX_FIELDS];
+};
+
+/* Those that the access log still shows then. */
+#define REQUEST_KEPT_FIELDS 2
+
 struct request {
     struct client *client;
     struct upstream *upstream; /* of the attempt under way */
@@ -111,6 +119,9 @@ struct request {
     uint64_t queued_us;         /* since when it waits for room; 0: it does not */
     uint64_t queued_in;         /* the pool's generation at that time */
 
+    struct request_fields *fields; /* NULL: only kept is left */
+    struct h1_field kept[REQUEST_KEPT_FIELDS];
+
     struct relay up, down;
     struct h1_request head;
     struct h1_response response;
@@ -143,6 +154,9 @@ void request_abort(struct request *request, enum reason reason);
  * be made again without harm, goes elsewhere after patience_ms (0: at once).
  */
 void request_endpoint_down(struct request *request, uint32_t patience_ms);
+
+/* A tunnel has begun: gives the memory of the fields back, but for what the access log shows. */
+void request_forget_fields(struct request *request);
 
 void request_free(struct request *request);
 

@@ -198,6 +198,7 @@ static enum step switch_protocols(struct request *r)
     r->ending = ENDING_CLOSE;
     drop_head(r);
     attempt_let_go_of_buffer(r);
+    request_forget_fields(r);
     begin_raw(&r->up, &r->client->conn, &r->upstream->conn);
     begin_raw(&r->down, &r->upstream->conn, &r->client->conn);
     return STEP_TUNNEL;
@@ -209,7 +210,7 @@ static enum step pass_interim(struct request *r)
     if (r->head.minor == 1 && !forward_interim(r))
         return attempt_failed(r, REASON_UPSTREAM_BAD);
     drop_head(r);
-    h1_response_init(&r->response);
+    h1_response_init(&r->response, r->fields->response);
     return flush_interim(r) ? STEP_SEND : attempt_failed(r, REASON_CLIENT_GONE);
 }
 

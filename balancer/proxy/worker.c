@@ -296,6 +296,7 @@ static void dispose(struct worker *worker)
     slab_fini(&worker->client_slab);
     slab_fini(&worker->upstream_slab);
     slab_fini(&worker->request_slab);
+    slab_fini(&worker->fields_slab);
     slab_fini(&worker->key_slab);
     buffer_pool_fini(&worker->buffers);
     pipe_pool_fini(&worker->pipes);
@@ -313,6 +314,7 @@ static int prepare(struct worker *worker)
     slab_init(&worker->client_slab, sizeof(struct client), 4096);
     slab_init(&worker->upstream_slab, sizeof(struct upstream), 1024);
     slab_init(&worker->request_slab, sizeof(struct request), 1024);
+    slab_init(&worker->fields_slab, sizeof(struct request_fields), 1024);
     slab_init(&worker->key_slab, keying_size(), 1024);
     buffer_pool_init(&worker->buffers, conf->buffer_bytes);
     worker->buffers.limit_bytes = worker->proxy->memory_bytes / conf->workers;

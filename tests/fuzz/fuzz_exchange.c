@@ -516,7 +516,8 @@ static bool skip_body(struct span *rest, const struct h1_framing *framing)
         h1_body_take(&body, run.n);
         if (status == H1_TRAILERS) {
             struct h1_trailers trailers;
-            h1_trailers_init(&trailers);
+            struct h1_field fields[H1_MAX_FIELDS];
+            h1_trailers_init(&trailers, fields);
             status = h1_trailers_parse(&trailers, &limits, REASON_BAD_REQUEST, rest->p, rest->n);
             assert(status != H1_ERROR);
             if (status == H1_DONE)
@@ -557,8 +558,9 @@ static void check_received(const struct far_end *upstream, bool *seen)
     static const struct h1_limits limits = {16384, 16384, 128};
     struct span rest = {upstream->bytes, upstream->n};
     struct h1_request request;
+    struct h1_field fields[H1_MAX_FIELDS];
     while (rest.n > 0) {
-        h1_request_init(&request);
+        h1_request_init(&request, fields);
         enum h1_status status = h1_request_parse(&request, &limits, rest.p, rest.n);
         assert(status != H1_ERROR);
         if (status == H1_MORE)

@@ -90,7 +90,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     assert(message != NULL);
     memcpy(message, newline + 1, left);
     static struct h1_request request;
-    h1_request_init(&request);
+    static struct h1_field request_fields[H1_MAX_FIELDS];
+    h1_request_init(&request, request_fields);
     if (error == 0 && left > 0 && h1_request_parse(&request, &limits, message, left) == H1_DONE)
         check_key(&key, &request, message,
                   (struct span){message + request.head_n, left - request.head_n});

@@ -116,6 +116,7 @@ static inline bool trailers_equal(const struct h1_trailers *a, const struct h1_t
 /* A request parser in feed_fn's shape. */
 struct request_state {
     struct h1_request request;
+    struct h1_field fields[H1_MAX_FIELDS];
     const struct h1_limits *limits;
 };
 
@@ -127,7 +128,7 @@ static inline enum h1_status parse_request(void *state, const uint8_t *bytes, si
 
 static inline void request_state_init(struct request_state *state, const struct h1_limits *limits)
 {
-    h1_request_init(&state->request);
+    h1_request_init(&state->request, state->fields);
     state->limits = limits;
 }
 
@@ -144,6 +145,7 @@ static inline bool request_agrees(struct span message, const struct h1_limits *l
 
 struct response_state {
     struct h1_response response;
+    struct h1_field fields[H1_MAX_FIELDS];
     const struct h1_limits *limits;
     enum h1_method method;
 };
@@ -157,7 +159,7 @@ static inline enum h1_status parse_response(void *state, const uint8_t *bytes, s
 static inline void response_state_init(struct response_state *state, const struct h1_limits *limits,
                                        enum h1_method method)
 {
-    h1_response_init(&state->response);
+    h1_response_init(&state->response, state->fields);
     state->limits = limits;
     state->method = method;
 }
@@ -175,6 +177,7 @@ static inline bool response_agrees(struct span message, const struct h1_limits *
 
 struct trailers_state {
     struct h1_trailers trailers;
+    struct h1_field fields[H1_MAX_FIELDS];
     const struct h1_limits *limits;
 };
 
@@ -186,7 +189,7 @@ static inline enum h1_status parse_trailers(void *state, const uint8_t *bytes, s
 
 static inline void trailers_state_init(struct trailers_state *state, const struct h1_limits *limits)
 {
-    h1_trailers_init(&state->trailers);
+    h1_trailers_init(&state->trailers, state->fields);
     state->limits = limits;
 }
 

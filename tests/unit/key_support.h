@@ -22,6 +22,7 @@ struct key_message {
     char text[8192];
     const uint8_t *bytes;
     struct h1_request request;
+    struct h1_field fields[H1_MAX_FIELDS];
 };
 
 /* A request with this line up to the target and these field lines. */
@@ -32,7 +33,7 @@ static inline void key_message_init(struct key_message *message, const char *sta
     int n = snprintf(message->text, sizeof message->text, "%s HTTP/1.1\r\n%s\r\n", start, fields);
     assert_in_range(n, 1, sizeof message->text - 1);
     message->bytes = (const uint8_t *)message->text;
-    h1_request_init(&message->request);
+    h1_request_init(&message->request, message->fields);
     assert_int_equal(
         h1_request_parse(&message->request, &limits, message->bytes, strlen(message->text)),
         H1_DONE);

@@ -137,7 +137,8 @@ static void expect_client(const char *peer, const char *fields, const char *expe
     char text[1024];
     snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", fields);
     struct h1_request request;
-    h1_request_init(&request);
+    struct h1_field request_fields[H1_MAX_FIELDS];
+    h1_request_init(&request, request_fields);
     const uint8_t *message = (const uint8_t *)text;
     assert_int_equal(h1_request_parse(&request, &limits, message, strlen(text)), H1_DONE);
     struct ip client;

@@ -15,7 +15,7 @@ static enum h1_status parse_with(struct span message, const struct h1_limits *by
                                  enum h1_method method, struct h1_response *ret_response)
 {
     struct feed feed = {parse_response, message};
-    struct response_state state;
+    static struct response_state state; /* the fields of what is returned */
     response_state_init(&state, by, method);
     enum h1_status status = feed_whole(&feed, &state);
     for (size_t at = 0; at < message.n; at++)

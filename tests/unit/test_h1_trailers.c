@@ -15,7 +15,7 @@ static enum h1_status parse_with(struct span message, const struct h1_limits *by
                                  struct h1_trailers *ret_trailers)
 {
     struct feed feed = {parse_trailers, message};
-    struct trailers_state state;
+    static struct trailers_state state; /* the fields of what is returned */
     trailers_state_init(&state, by);
     enum h1_status status = feed_whole(&feed, &state);
     for (size_t at = 0; at < message.n; at++)

@@ -19,7 +19,8 @@ static void expect_key(enum conf_key_source source, const char *name, const char
     snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: h.example\r\n%s\r\n", target, fields);
     snprintf(key_name, sizeof(key_name), "%s", name != NULL ? name : "");
     struct h1_request request;
-    h1_request_init(&request);
+    struct h1_field request_fields[H1_MAX_FIELDS];
+    h1_request_init(&request, request_fields);
     const uint8_t *message = (const uint8_t *)text;
     assert_int_equal(h1_request_parse(&request, &limits, message, strlen(text)), H1_DONE);
 

@@ -245,6 +245,7 @@ static enum sticky_result ask(const char *fields, const struct member **ret_memb
 {
     static const struct h1_limits limits = {.head_bytes = 4096, .target_bytes = 1024, .fields = 50};
     static struct h1_request request;
+    static struct h1_field request_fields[H1_MAX_FIELDS];
     char all[512];
     char text[1024];
     const char *value = bench.members[1].endpoint->cookie;
@@ -253,7 +254,7 @@ static enum sticky_result ask(const char *fields, const struct member **ret_memb
     snprintf(all, sizeof all, "%.*s%s%s", before, fields, mark != NULL ? value : "",
              mark != NULL ? mark + 2 : "");
     snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", all);
-    h1_request_init(&request);
+    h1_request_init(&request, request_fields);
     const uint8_t *message = (const uint8_t *)text;
     assert_int_equal(h1_request_parse(&request, &limits, message, strlen(text)), H1_DONE);
     struct pick pick = bench_choice(&bench);

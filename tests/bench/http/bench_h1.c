@@ -53,7 +53,8 @@ static double now_ns(void)
 static void read_request(struct span head)
 {
     static struct h1_request request;
-    h1_request_init(&request);
+    static struct h1_field request_fields[H1_MAX_FIELDS];
+    h1_request_init(&request, request_fields);
     enum h1_status status = h1_request_parse(&request, &limits, head.p, head.n);
     assert(status == H1_DONE);
 }
@@ -61,7 +62,8 @@ static void read_request(struct span head)
 static void read_response(struct span head)
 {
     static struct h1_response response;
-    h1_response_init(&response);
+    static struct h1_field response_fields[H1_MAX_FIELDS];
+    h1_response_init(&response, response_fields);
     enum h1_status status = h1_response_parse(&response, &limits, H1_GET, head.p, head.n);
     assert(status == H1_DONE);
 }
