@@ -15,6 +15,7 @@ import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PROXY_CORE, LOAD_CORE = 0, 1
+WORKERS = {"quoit-1": 1, "quoit-2": 2}
 
 NGINX = """
 user root;
@@ -186,8 +187,10 @@ def command_of(name, folder, port, origin, tools):
     """tools: the paths of quoit and of the bench's own programs."""
     if name in ("floor", "splice"):
         return [tools["bench_floor"], port, origin, name]
-    if name.startswith("quoit"):
-        return quoit_command(tools["quoit"], port, origin, 2 if name == "quoit-2" else 1)
+    if name in ("quoit", "before"):
+        return quoit_command(tools[name], port, origin, 1)
+    if name in WORKERS:
+        return quoit_command(tools["quoit"], port, origin, WORKERS[name])
     if name == "nghttpx":
         return nghttpx_command(port, origin)
     if name == "nginx":

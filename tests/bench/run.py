@@ -55,6 +55,8 @@ class Bench:
     def __init__(self, arguments, folder, origin):
         self.arguments, self.folder, self.origin = arguments, folder, origin
         self.tools = {"quoit": arguments.quoit.resolve()}
+        if arguments.before:
+            self.tools["before"] = arguments.before.resolve()
         for name in ("bench_floor", "bench_rate"):
             self.tools[name] = arguments.tools.resolve() / name
         self.n_started = 0
@@ -168,7 +170,7 @@ def measure_workers(bench, case):
     results = {}
     with contextlib.ExitStack() as stack:
         running = [stack.enter_context(bench.running(name, core=None))
-                   for name in ("quoit-1", "quoit-2")]
+                   for name in proxies.WORKERS]
         for round_number in range(2 * bench.arguments.rounds):
             for proxy in in_turn(running, round_number):
                 if bench.arguments.warm_up:
@@ -284,6 +286,8 @@ def print_instructions(bench, names, cases):
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n")[0])
     parser.add_argument("--quoit", required=True, type=pathlib.Path, help=argparse.SUPPRESS)
+    parser.add_argument("--before", type=pathlib.Path,
+                        help="another build of quoit, measured beside this one")
     parser.add_argument("--tools", required=True, type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of load per measurement")
@@ -299,7 +303,7 @@ def parse_arguments():
     parser.add_argument("--quick", action="store_true", help="one second each: does it run at all?")
     arguments = parser.parse_args()
     arguments.cases = arguments.cases.split(",")
-    arguments.proxies = arguments.proxies.split(",")
+    arguments.proxies = arguments.proxies.split(",") + ["before"] * bool(arguments.before)
     for word in set(arguments.cases) - set(words):
         parser.error(f"no case is called {word}; there are {', '.join(words)}")
     if arguments.quick:
