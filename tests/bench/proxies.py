@@ -33,8 +33,9 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     keepalive_requests 1000000000;
     proxy_http_version 1.1;
+    client_body_buffer_size 64k;
     proxy_max_temp_file_size 0;
-    proxy_set_header Host $http_host;
+{tuning}    proxy_set_header Host $http_host;
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     proxy_set_header X-Forwarded-Proto $scheme;
     proxy_set_header X-Forwarded-Host $http_host;
@@ -51,7 +52,7 @@ http {{
         keepalive_requests 1000000000;
     }}
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port} deferred;
         location / {{ proxy_pass http://origin; }}
     }}
 }}
@@ -61,6 +62,7 @@ HAPROXY = """
 global
     nbthread 1
     maxconn {half_descriptors}
+    maxpipes 40
 defaults
     mode http
     timeout client 60s
@@ -69,8 +71,8 @@ defaults
     timeout tunnel 60s
     http-reuse always
     option forwardfor
-frontend front
-    bind 127.0.0.1:{port}
+{tuning}frontend front
+    bind 127.0.0.1:{port} defer-accept
     http-request set-header X-Forwarded-Proto http
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
     default_backend back
@@ -78,6 +80,18 @@ backend back
     balance uri
     hash-type consistent
     server origin 127.0.0.1:{origin}
+"""
+
+
+# What makes long bodies cheap, at the price of memory; not what the packages come with.
+NGINX_TUNING = """
+    proxy_buffer_size 16k;
+    proxy_buffers 8 64k;
+    proxy_busy_buffers_size 128k;
+"""
+HAPROXY_TUNING = """
+    option splice-request
+    option splice-response
 """
 
 
@@ -193,11 +207,13 @@ def command_of(name, folder, port, origin, tools):
         return quoit_command(tools["quoit"], port, origin, WORKERS[name])
     if name == "nghttpx":
         return nghttpx_command(port, origin)
-    if name == "nginx":
-        path = configured(NGINX, folder / "nginx.conf", port=port, origin=origin)
+    if name in ("nginx", "nginx-tuned"):
+        path = configured(NGINX, folder / "nginx.conf", port=port, origin=origin,
+                          tuning=NGINX_TUNING if name == "nginx-tuned" else "")
         return ["/usr/sbin/nginx", "-e", folder / "nginx.log", "-c", path]
-    if name == "haproxy":
-        path = configured(HAPROXY, folder / "haproxy.cfg", port=port, origin=origin)
+    if name in ("haproxy", "haproxy-tuned"):
+        path = configured(HAPROXY, folder / "haproxy.cfg", port=port, origin=origin,
+                          tuning=HAPROXY_TUNING if name == "haproxy-tuned" else "")
         return ["/usr/sbin/haproxy", "-db", "-f", path]
     sys.exit(f"no proxy is called {name}")
 

@@ -293,7 +293,7 @@ def parse_arguments():
     parser.add_argument("--seconds", type=int, default=2, help="of load per measurement")
     parser.add_argument("--warm-up", type=int, default=1, help="seconds before each; 0: none")
     parser.add_argument("--proxies", default="quoit,nginx,haproxy,nghttpx,floor",
-                        help="a list with commas; there is also splice")
+                        help="a list with commas; there are also splice, nginx-tuned and haproxy-tuned")
     words = [case.word for case in CASES] + OTHERS
     parser.add_argument("--cases", default=",".join(words), help="a list with commas; default: all")
     parser.add_argument("--strace", action="store_true", help="count system calls as well")
