@@ -259,6 +259,7 @@ struct conf_listener {
     uint16_t port;
     uint32_t backlog;
     bool proxy_protocol; /* every connection begins with a header of it, from a trusted proxy */
+    bool defer_accept;   /* the kernel keeps a connection until it has brought its first bytes */
     uint32_t max_connections; /* all workers together; 0: no limit of its own */
 };
 

@@ -16,6 +16,8 @@
 /* A batch bounds how long a burst of connections keeps the others waiting. */
 #define ACCEPT_BATCH 64
 #define PAUSE_S 0.1
+/* The kernel counts in answers to the SYN that it sends once more: this is one of them. */
+#define DEFER_S 1
 
 static socklen_t listener_address(const struct conf_listener *conf, int family,
                                   struct sockaddr_storage *ret)
@@ -55,16 +57,19 @@ static int set_options(int fd, int family)
  * it lets those come that are opened later; the kernel looks at both only when an address is bound
  * or listened on. */
 static int bind_and_listen(int fd, const struct sockaddr_storage *address, socklen_t n,
-                           enum listener_sharing sharing, uint32_t backlog)
+                           enum listener_sharing sharing, const struct conf_listener *conf)
 {
-    const int on = 1;
+    const int on = 1, defer_s = DEFER_S;
     if (sharing == LISTENER_SHARED && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
         return -errno;
     if (bind(fd, (const struct sockaddr *)address, n) != 0)
         return -errno;
     if (sharing == LISTENER_ALONE && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
         return -errno;
-    return listen(fd, (int)backlog) != 0 ? -errno : 0;
+    if (conf->defer_accept &&
+        setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer_s, sizeof defer_s) != 0)
+        return -errno;
+    return listen(fd, (int)conf->backlog) != 0 ? -errno : 0;
 }
 
 static int open_family(const struct conf_listener *conf, enum listener_sharing sharing, int family,
@@ -77,7 +82,7 @@ static int open_family(const struct conf_listener *conf, enum listener_sharing s
         return -errno;
     int rc = set_options(fd, family);
     if (rc == 0)
-        rc = bind_and_listen(fd, &address, n, sharing, conf->backlog);
+        rc = bind_and_listen(fd, &address, n, sharing, conf);
     if (rc != 0) {
         (void)close(fd);
         return rc;

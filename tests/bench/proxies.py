@@ -177,11 +177,13 @@ class Proxy:
 
 
 def quoit_command(binary, port, origin, workers):
-    return [binary, "serve", "--listen", f"127.0.0.1:{port}", "--backend", f"127.0.0.1:{origin}",
-            "--workers", workers, "--set", "pools.default.max_idle=512",
-            # All come from few addresses, and take what descriptors there are.
-            "--set", "client.max_connections=10000000",
-            "--set", "client.max_connections_per_address=0", "--set", "client.max_requests=0"]
+    options = [f"listeners.0.address=127.0.0.1:{port}", "listeners.0.defer_accept=true",
+               "pools.default.max_idle=512",
+               # All come from few addresses, and take what descriptors there are.
+               "client.max_connections=10000000", "client.max_connections_per_address=0",
+               "client.max_requests=0"]
+    command = [binary, "serve", "--backend", f"127.0.0.1:{origin}", "--workers", workers]
+    return command + [word for option in options for word in ("--set", option)]
 
 
 def nghttpx_command(port, origin):

@@ -39,6 +39,7 @@ static void test_the_smallest_file_has_all_defaults(void **state)
     assert_null(conf->listeners[0].host);
     assert_int_equal(conf->listeners[0].port, 8080);
     assert_int_equal(conf->listeners[0].backlog, 4096);
+    assert_false(conf->listeners[0].defer_accept);
     assert_false(conf->has_admin);
     assert_in_range(conf->workers, 1, 256);
     assert_int_equal(conf->buffer_bytes, 32768);
@@ -172,7 +173,8 @@ static const char everything[] =
     "memory_limit: 1g\n"
     "listeners:\n"
     "  - address: ':8080'\n"
-    "  - { address: '[::1]:8081', backlog: 10, max_connections: 500 }\n"
+    "  - { address: '[::1]:8081', backlog: 10, defer_accept: true,\n"
+    "      max_connections: 500 }\n"
     "admin: { address: '127.0.0.1:9090', backlog: 5 }\n"
     "client: { header_timeout: 1s, keepalive_timeout: 2s, body_timeout: 3s, send_timeout: 4s,\n"
     "          max_head_size: 32k, max_target_size: 4k, max_fields: 50, max_body_size: 5g,\n"
@@ -232,6 +234,7 @@ static void test_the_top_level_is_read_as_written(void **state)
     assert_string_equal(conf->listeners[1].host, "::1");
     assert_int_equal(conf->listeners[1].port, 8081);
     assert_int_equal(conf->listeners[1].backlog, 10);
+    assert_true(conf->listeners[1].defer_accept);
     assert_int_equal(conf->listeners[1].max_connections, 500);
     assert_true(conf->has_admin);
     assert_string_equal(conf->admin.host, "127.0.0.1");
