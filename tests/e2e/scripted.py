@@ -81,17 +81,31 @@ class ScriptedOrigin:
         self.errors = []
         self._numbers = itertools.count()
         self._listeners, self._threads = [], []
+        port = self._bind(n_addresses, receive_buffer)
+        for listener in self._listeners:
+            listener.listen(128)
+            self._start(self._accept, listener)
+        self.addresses = [f"127.0.0.{i + 1}:{port}" for i in range(n_addresses)]
+
+    def _bind(self, n_addresses, receive_buffer, tries=20):
+        """The same port on all addresses: another one if it is taken on one of them."""
         port = 0
         for i in range(n_addresses):
             listener = socket.socket()
+            self._listeners.append(listener)
             if receive_buffer:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            listener.bind((f"127.0.0.{i + 1}", port))
-            listener.listen(128)
+            try:
+                listener.bind((f"127.0.0.{i + 1}", port))
+            except OSError:
+                if tries == 0:
+                    raise
+                for taken in self._listeners:
+                    taken.close()
+                self._listeners.clear()
+                return self._bind(n_addresses, receive_buffer, tries - 1)
             port = listener.getsockname()[1]
-            self._listeners.append(listener)
-            self._start(self._accept, listener)
-        self.addresses = [f"127.0.0.{i + 1}:{port}" for i in range(n_addresses)]
+        return port
 
     def _start(self, target, *arguments):
         thread = threading.Thread(target=target, args=arguments, daemon=True)
