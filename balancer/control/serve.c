@@ -302,6 +302,7 @@ static int open_listeners(struct control *control)
             say_listen_failed(conf, text, -rc);
             return rc;
         }
+        listener_limit_sending(control->fds[i], conf->client.send_timeout_ms);
         if (i < conf->n_listeners)
             log_event(LOG_INFO, "listening", LOG_STR("address", text));
     }

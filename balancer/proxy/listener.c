@@ -103,6 +103,12 @@ int listener_open(const struct conf_listener *conf, enum listener_sharing sharin
     return rc;
 }
 
+void listener_limit_sending(int fd, uint32_t timeout_ms)
+{
+    /* Without it the kernel gives up by itself, some minutes later. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+}
+
 static int open_reserve(void)
 {
     return open("/dev/null", O_RDONLY | O_CLOEXEC);

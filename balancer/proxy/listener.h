@@ -34,6 +34,10 @@ enum listener_sharing { LISTENER_ALONE, LISTENER_SHARED };
  * on, whatever `sharing` says. Returns 0 or -errno. */
 int listener_open(const struct conf_listener *conf, enum listener_sharing sharing, int *ret_fd);
 
+/* How long bytes may lie in the kernel for a client that takes none of them: what is written is out
+ * of our sight, also after close(). Accepted sockets inherit it (TCP_USER_TIMEOUT, RFC 5482). */
+void listener_limit_sending(int fd, uint32_t timeout_ms);
+
 /* Begins to accept on the socket, which it takes over. conf is one of the proxy's own. */
 void listener_start(struct listener *listener, struct worker *worker,
                     const struct conf_listener *conf, int fd);

@@ -8,6 +8,7 @@
 #include "balancer/proxy/forward.h"
 #include "balancer/proxy/hedge.h"
 #include "balancer/proxy/keying.h"
+#include "balancer/proxy/listener.h"
 #include "balancer/proxy/session.h"
 #include "balancer/proxy/upstream.h"
 #include "balancer/proxy/worker.h"
@@ -199,6 +200,7 @@ static enum step switch_protocols(struct request *r)
     drop_head(r);
     attempt_let_go_of_buffer(r);
     request_forget_fields(r);
+    listener_limit_sending(r->client->conn.fd, 0); /* tunnels may stand still */
     begin_raw(&r->up, &r->client->conn, &r->upstream->conn);
     begin_raw(&r->down, &r->upstream->conn, &r->client->conn);
     return STEP_TUNNEL;

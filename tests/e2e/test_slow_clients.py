@@ -217,6 +217,37 @@ def test_a_response_that_waits_for_its_endpoint_is_not_the_readers_fault(scripte
     assert line["reason"] == "ok"
 
 
+def test_a_response_that_lies_in_the_kernel_is_not_kept_there_for_ever(scripted):
+    """The balancer has written all of it, and would wait for the next request for a minute."""
+    port, origin = scripted(lambda connection: (connection.read_head(), connection.send(
+        reply(b"x" * 30000))), {"client": {"send_timeout": "700ms"}})
+    with RawClient(port, receive_buffer=2048) as client:
+        client.send(request(b"GET / HTTP/1.1"))
+        [line] = origin.balancer.wait_access(1)
+        assert line["reason"] == "ok" and line["bytes_out"] == 30000
+        wait_until(lambda: origin.balancer.metrics().sum("quoit_client_connections_open") == 0, 20)
+        with pytest.raises(ConnectionResetError):
+            while client.sock.recv(4096):
+                pass
+            raise AssertionError("ended as if it were whole")
+
+
+def test_a_tunnel_may_stand_still_for_longer_than_a_response(scripted):
+    def script(connection):
+        connection.read_head()
+        connection.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n"
+                        b"Upgrade: echo\r\n\r\n" + b"x" * 200000)
+        connection.read_to_end()
+
+    port, _ = scripted(script, {"client": {"send_timeout": "300ms"}})
+    with RawClient(port, receive_buffer=2048) as client:
+        client.send(request(b"GET / HTTP/1.1", b"Connection: upgrade", b"Upgrade: echo"))
+        client.read_until(b"\r\n\r\n")
+        for _ in ticks(2, 2.0):  # nothing is taken meanwhile
+            pass
+        assert client.read_exactly(200000) == b"x" * 200000
+
+
 # --- the end --------------------------------------------------------------------------------------
 
 
