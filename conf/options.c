@@ -827,7 +827,7 @@ const struct conf_option conf_options[] = {
     {.key = "pools.NAME.sticky.max_age",
      .type = &conf_type_duration,
      AT(conf_pool, sticky.max_age_ms),
-     RANGE(0, 400 * 24 * HOUR),
+     RANGE(0, UINT64_C(400) * 24 * HOUR),
      .fallback = "0",
      .meaning = "How long a browser keeps the cookie, from when it was set, in whole seconds. 0 "
                 "is until the browser ends."},

@@ -80,9 +80,8 @@ static void begin_endpoint(size_t i)
     assert(sticky_value(SPAN("0123456789abcdef"), "web", id, house.endpoints[i]->cookie) == 0);
 }
 
-static void build_house(void)
+static void configure_house(void)
 {
-    log_init(&(struct conf_log){.level = CONF_LOG_ERROR});
     static struct conf_cidr anybody; /* 0.0.0.0/0 */
     static struct conf_key_part body_field = {.source = CONF_KEY_JSON, .name = (char *)"id"};
     house.pool_conf = (struct conf_pool){
@@ -126,6 +125,12 @@ static void build_house(void)
         .workers = 1,
         .buffer_bytes = 8192,
     };
+}
+
+static void build_house(void)
+{
+    log_init(&(struct conf_log){.level = CONF_LOG_ERROR});
+    configure_house();
     assert(pool_init(&house.pool, &house.pool_conf, 1) == 0);
     struct member members[ENDPOINTS];
     for (size_t i = 0; i < ENDPOINTS; i++) {
@@ -140,7 +145,7 @@ static void build_house(void)
         .routes = route_table_new(&house.route_conf, 1),
         .h1_limits = {.head_bytes = 4096, .target_bytes = 1024, .fields = 32},
         .pools = &house.pool,
-        .memory_bytes = 6 * 8192, /* so few buffers that some have to wait */
+        .memory_bytes = UINT64_C(6) * 8192, /* so few buffers that some have to wait */
     };
     assert(admission_init(&house.proxy.admission, &house.conf, CLIENTS) == 0);
     (void)signal(SIGPIPE, SIG_IGN); /* workers block signals, splice(2) knows no MSG_NOSIGNAL */
