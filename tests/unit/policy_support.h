@@ -43,9 +43,8 @@ static inline struct endpoint *bench_endpoint(uint32_t number)
     char id[32];
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(80)};
     snprintf(id, sizeof id, "e%04u", number);
-    struct endpoint *endpoint =
-        endpoint_new(id, "127.0.0.1:80", (const struct sockaddr *)&address, sizeof address,
-                     BENCH_WORKERS);
+    struct endpoint *endpoint = endpoint_new(id, "127.0.0.1:80", (const struct sockaddr *)&address,
+                                             sizeof address, BENCH_WORKERS);
     assert_non_null(endpoint);
     return endpoint;
 }
