@@ -174,10 +174,13 @@ static void count_piped(struct relay *relay)
         relay->ended = true;
 }
 
-/* Whether the pipe is empty now; RELAY_ENDED: it is. */
-static enum relay_result empty_pipe(struct relay *relay)
+/* Moves what is in the pipe, if there is one; RELAY_ENDED: it is empty now. */
+static enum relay_result move_piped(struct relay *relay)
 {
     struct conn *to = relay->to;
+    if (relay->from->pipe == NULL)
+        return RELAY_ENDED;
+    count_piped(relay);
     if (conn_has_output(to) && conn_write(to, NULL, 0) < 0)
         return RELAY_OUTPUT_FAILED;
     if (conn_has_output(to))
@@ -196,14 +199,9 @@ static void pipe_the_rest(struct relay *relay)
         conn_pipe(from, relay->body.left);
 }
 
-enum relay_result relay_run(struct relay *relay)
+/* Moves what is in the in buffer. */
+static enum relay_result move_copied(struct relay *relay)
 {
-    if (relay->from->pipe != NULL) {
-        count_piped(relay);
-        enum relay_result result = empty_pipe(relay);
-        if (result != RELAY_ENDED)
-            return result;
-    }
     for (;;) {
         enum relay_result result = fill(relay);
         if (result == RELAY_INPUT_BAD || result == RELAY_INPUT_TOO_BIG)
@@ -218,4 +216,10 @@ enum relay_result relay_run(struct relay *relay)
         if (relay->to->wants_write)
             return RELAY_WAITS_FOR_ROOM;
     }
+}
+
+enum relay_result relay_run(struct relay *relay)
+{
+    enum relay_result result = move_piped(relay);
+    return result == RELAY_ENDED ? move_copied(relay) : result;
 }
