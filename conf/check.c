@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "conf/check_sticky.h"
+#include "conf/check_tls.h"
 #include "conf/fill.h"
 
 /* A relay buffer holds a request head and this much more. */
@@ -127,8 +128,10 @@ static void check_listeners(struct checker *checker)
                         "found an empty list, expected at least one listener");
     find_repeated(checker, conf->listeners, conf->n_listeners, sizeof(*conf->listeners),
                   compare_listeners, report_listener, NULL);
-    for (size_t i = 0; i < conf->n_listeners; i++)
+    for (size_t i = 0; i < conf->n_listeners; i++) {
         check_proxy_protocol(checker, i);
+        conf_check_tls(&conf->listeners[i], i, node, checker->errors);
+    }
     conf->has_admin = conf_node_is_set(conf_node_get(checker->root, "admin"));
     for (size_t i = 0; i < conf->n_listeners && conf->has_admin; i++) {
         if (conf->admin.port != 0 && compare_listeners(&conf->admin, &conf->listeners[i]) == 0)
@@ -275,6 +278,17 @@ static void check_retry(struct checker *checker, struct conf_pool *pool,
                     ".retry.timeout", "found no timeout in retry.on, expected it there");
 }
 
+static void check_pool_tls(struct checker *checker, struct conf_pool *pool,
+                           const struct conf_node *node)
+{
+    const struct conf_node *tls = conf_node_get(node, "tls");
+    pool->tls.is_on = conf_node_is_set(tls);
+    pool->check.tls = pool->tls.is_on ? &pool->tls : NULL;
+    if (pool->tls.key_file != NULL && pool->tls.cert_file == NULL)
+        report_pool(checker, pool, place_of(checker, tls, "key"), ".tls.key",
+                    "found it alone, expected cert beside it");
+}
+
 static void check_pool(struct checker *checker, struct conf_pool *pool,
                        const struct conf_node *node)
 {
@@ -285,6 +299,7 @@ static void check_pool(struct checker *checker, struct conf_pool *pool,
         pool->check.type = CONF_CHECK_NONE;
     /* What listens elsewhere, for checks alone, is not what requests go to. */
     pool->check.sends_proxy = pool->send_proxy != CONF_SEND_PROXY_OFF && pool->check.port == 0;
+    check_pool_tls(checker, pool, node);
     if (!is_pool_name(pool->name))
         report_pool(checker, pool, node->key_place, "",
                     "found a name with other characters than letters, digits, _ . and -");

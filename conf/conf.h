@@ -136,6 +136,8 @@ struct conf_status_range {
     uint16_t low, high;
 };
 
+struct conf_pool_tls;
+
 struct conf_check {
     enum conf_check_type type;
     char *path;   /* of an HTTP check; default "/" */
@@ -150,6 +152,7 @@ struct conf_check {
     uint16_t fall; /* consecutive failures until down */
     enum conf_check_initial initial;
     bool sends_proxy; /* an HTTP check begins with a PROXY protocol header, version 1 */
+    const struct conf_pool_tls *tls; /* of the pool, for HTTP checks of it; NULL: none */
 };
 
 struct conf_pool_timeouts {
@@ -215,6 +218,18 @@ struct conf_sticky {
 /* The PROXY protocol's header at the start of each connection to an endpoint. */
 enum conf_send_proxy { CONF_SEND_PROXY_OFF, CONF_SEND_PROXY_V1, CONF_SEND_PROXY_V2 };
 
+enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
+
+/* TLS towards the endpoints of a pool. */
+struct conf_pool_tls {
+    bool is_on;
+    bool verify;                /* whether an endpoint's certificate must be good */
+    char *ca_file;              /* what is trusted; NULL: the system's */
+    char *server_name;          /* NULL: the host of the endpoint's address */
+    char *cert_file, *key_file; /* what we show; NULL: nothing */
+    enum conf_tls_version min_version;
+};
+
 struct conf_pool {
     char *name;
     struct conf_endpoint *endpoints;
@@ -245,6 +260,7 @@ struct conf_pool {
     struct conf_pool_timeouts timeouts;
     struct conf_check check;
     struct conf_sticky sticky;
+    struct conf_pool_tls tls;
 };
 
 struct conf_route {
@@ -254,6 +270,41 @@ struct conf_route {
     char *pool_name;
 };
 
+/* Application protocols, in a TLS handshake (RFC 7301). */
+enum conf_alpn { CONF_ALPN_HTTP_1_1 };
+
+/* Whether clients show certificates of their own. */
+enum conf_client_auth {
+    CONF_CLIENT_AUTH_NONE,
+    CONF_CLIENT_AUTH_OPTIONAL,
+    CONF_CLIENT_AUTH_REQUIRED
+};
+
+struct conf_certificate {
+    char *cert_file; /* PEM: the certificate, and behind it those that lead to its root */
+    char *key_file;  /* PEM; NULL: in cert_file */
+    char *ocsp_file; /* a DER response to staple; NULL: none */
+};
+
+/* TLS of a listener; without certificates it has none. */
+struct conf_tls {
+    struct conf_certificate *certificates; /* the first is the default */
+    size_t n_certificates;
+    bool strict_sni; /* a client that asks for no name of theirs is refused */
+    uint8_t *alpn;   /* enum conf_alpn, in the order of preference */
+    size_t n_alpn;
+    enum conf_tls_version min_version, max_version;
+    char *ciphers;       /* of TLS 1.2, as OpenSSL names them */
+    char *cipher_suites; /* of TLS 1.3 */
+    char *curves;
+    uint32_t handshake_ms;
+    bool has_tickets;
+    char *ticket_file;           /* keys for session tickets; NULL: random ones */
+    uint32_t ticket_rotation_ms; /* how long a random key is used */
+    enum conf_client_auth client_auth;
+    char *client_ca_file, *client_crl_file;
+};
+
 struct conf_listener {
     char *host; /* numeric address; NULL: all addresses, IPv6 and IPv4 */
     uint16_t port;
@@ -261,6 +312,9 @@ struct conf_listener {
     bool proxy_protocol; /* every connection begins with a header of it, from a trusted proxy */
     bool defer_accept;   /* the kernel keeps a connection until it has brought its first bytes */
     uint32_t max_connections; /* all workers together; 0: no limit of its own */
+    bool redirect_https;      /* requests are answered 308, to https */
+    uint16_t redirect_port;   /* where https is */
+    struct conf_tls tls;
 };
 
 /* A range of addresses: those whose first bits are address's. */
@@ -288,6 +342,9 @@ struct conf_client {
 
     struct conf_cidr *trusted_proxies; /* what these peers say of their clients is believed */
     size_t n_trusted_proxies;          /* 0: nobody's */
+
+    char *subject_header;     /* fields that tell endpoints of a client's certificate, and that */
+    char *fingerprint_header; /* no client's own pass for; NULL: none */
 
     char *explain_header; /* requests that carry this field are explained; NULL: none are */
     char *explain_token;  /* what its value must be; NULL: anything */

@@ -73,7 +73,7 @@ extern const struct conf_type conf_type_field, conf_type_method, conf_type_path,
     conf_type_route_host;
 extern const struct conf_type conf_type_listen, conf_type_endpoint, conf_type_key;
 extern const struct conf_type conf_type_urls, conf_type_statuses, conf_type_cidrs;
-extern const struct conf_type conf_type_retry_on;
+extern const struct conf_type conf_type_retry_on, conf_type_alpn;
 extern const struct conf_type conf_type_token, conf_type_domain;
 
 #endif

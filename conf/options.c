@@ -93,6 +93,12 @@ static const char *const log_formats[] = {[CONF_LOG_TEXT] = "text", [CONF_LOG_JS
 static const char *const access_formats[] = {
     [CONF_ACCESS_JSON] = "json", [CONF_ACCESS_COMBINED] = "combined", NULL};
 
+static const char *const tls_versions[] = {[CONF_TLS_1_2] = "1.2", [CONF_TLS_1_3] = "1.3", NULL};
+static const char *const client_auths[] = {[CONF_CLIENT_AUTH_NONE] = "none",
+                                           [CONF_CLIENT_AUTH_OPTIONAL] = "optional",
+                                           [CONF_CLIENT_AUTH_REQUIRED] = "required",
+                                           NULL};
+
 /* In the order of the reference. A section stands before its options. */
 const struct conf_option conf_options[] = {
     {.key = "", .type = &conf_type_section, .meaning = "The whole file."},
@@ -188,6 +194,128 @@ const struct conf_option conf_options[] = {
      .fallback = "0",
      .meaning = "Client connections of this listener in all workers together; more are closed at "
                 "once. 0 is no limit but `client.max_connections`."},
+
+    {.key = "listeners.N.redirect_https",
+     .type = &conf_type_bool,
+     AT(conf_listener, redirect_https),
+     .fallback = "false",
+     .meaning = "Whether every request is answered 308 with the same address in https, by the host "
+                "that it names."},
+    {.key = "listeners.N.redirect_https_port",
+     .type = &conf_type_number,
+     AT(conf_listener, redirect_port),
+     RANGE(1, 65535),
+     .fallback = "443",
+     .meaning = "The port of https in that answer."},
+    {.key = "listeners.N.tls",
+     .type = &conf_type_section,
+     AT(conf_listener, tls),
+     .meaning = "Makes it a listener for https. Files are read again when they change and on "
+                "SIGHUP; new ones that are no good leave the old ones in use. See "
+                "[TLS](manual.md#tls)."},
+    {.key = "listeners.N.tls.certificates",
+     .type = &conf_type_list,
+     ENTRIES(conf_listener, tls.certificates, tls.n_certificates),
+     .shorthand = "cert",
+     .is_required = true,
+     .meaning = "The certificates. A client gets those for the name that it asks for: one with "
+                "that very name, else one with `*.` in place of its first label. Of two with the "
+                "same name and different kinds of keys, ECDSA and RSA, it gets what it can use. "
+                "The first is the default for other names and for clients that name none."},
+    {.key = "listeners.N.tls.certificates.N.cert",
+     .type = &conf_type_text,
+     AT(conf_certificate, cert_file),
+     .is_required = true,
+     .meaning = "File with the certificate and, behind it, those that lead to its root (PEM)."},
+    {.key = "listeners.N.tls.certificates.N.key",
+     .type = &conf_type_text,
+     AT(conf_certificate, key_file),
+     .meaning = "File with its private key (PEM). Without it, the key is in `cert`."},
+    {.key = "listeners.N.tls.certificates.N.ocsp",
+     .type = &conf_type_text,
+     AT(conf_certificate, ocsp_file),
+     .meaning = "File with an OCSP response for it (DER), which clients that ask for one get."},
+    {.key = "listeners.N.tls.strict_sni",
+     .type = &conf_type_bool,
+     AT(conf_listener, tls.strict_sni),
+     .fallback = "false",
+     .meaning = "Whether a client that names none of the certificates' names is refused."},
+    {.key = "listeners.N.tls.alpn",
+     .type = &conf_type_alpn,
+     ENTRIES(conf_listener, tls.alpn, tls.n_alpn),
+     .fallback = "http/1.1",
+     .meaning = "The protocols that clients may agree on, the best one first."},
+    {.key = "listeners.N.tls.min_version",
+     .type = &conf_type_word,
+     AT(conf_listener, tls.min_version),
+     .words = tls_versions,
+     .fallback = "1.2",
+     .meaning = "The oldest version of TLS that clients may use."},
+    {.key = "listeners.N.tls.max_version",
+     .type = &conf_type_word,
+     AT(conf_listener, tls.max_version),
+     .words = tls_versions,
+     .fallback = "1.3",
+     .meaning = "The newest one."},
+    {.key = "listeners.N.tls.ciphers",
+     .type = &conf_type_text,
+     AT(conf_listener, tls.ciphers),
+     .fallback = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+                 "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+                 "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305",
+     .meaning = "Ciphers of TLS 1.2, as OpenSSL names them, in the order of preference: the "
+                "default is Mozilla's intermediate one without DHE."},
+    {.key = "listeners.N.tls.cipher_suites",
+     .type = &conf_type_text,
+     AT(conf_listener, tls.cipher_suites),
+     .fallback = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256",
+     .meaning = "Cipher suites of TLS 1.3."},
+    {.key = "listeners.N.tls.curves",
+     .type = &conf_type_text,
+     AT(conf_listener, tls.curves),
+     .fallback = "X25519:prime256v1:secp384r1",
+     .meaning = "Groups for the key exchange, in the order of preference."},
+    {.key = "listeners.N.tls.handshake_timeout",
+     .type = &conf_type_duration,
+     AT(conf_listener, tls.handshake_ms),
+     RANGE(1, 1 * HOUR),
+     .fallback = "10s",
+     .meaning = "How long a handshake may take, from the new connection to its end."},
+    {.key = "listeners.N.tls.tickets",
+     .type = &conf_type_bool,
+     AT(conf_listener, tls.has_tickets),
+     .fallback = "true",
+     .meaning = "Whether clients get session tickets, with which they come back for a fraction of "
+                "a handshake's cost."},
+    {.key = "listeners.N.tls.ticket_file",
+     .type = &conf_type_text,
+     AT(conf_listener, tls.ticket_file),
+     .meaning = "File with keys for the tickets, 80 random bytes each as nginx has them, for a "
+                "fleet that shares them: the first makes tickets, the others still open them. "
+                "Without it the keys are random, and no other process opens the tickets."},
+    {.key = "listeners.N.tls.ticket_rotation",
+     .type = &conf_type_duration,
+     AT(conf_listener, tls.ticket_rotation_ms),
+     RANGE(1 * SECOND, 168 * HOUR),
+     .fallback = "12h",
+     .meaning = "How long a random ticket key makes tickets; for as long again it opens them. "
+                "Tickets are good for that long, with a `ticket_file` too."},
+    {.key = "listeners.N.tls.client_auth",
+     .type = &conf_type_word,
+     AT(conf_listener, tls.client_auth),
+     .words = client_auths,
+     .fallback = "none",
+     .meaning = "Whether clients are asked for a certificate: with `optional` they may have none, "
+                "but not a bad one."},
+    {.key = "listeners.N.tls.client_ca_file",
+     .type = &conf_type_text,
+     AT(conf_listener, tls.client_ca_file),
+     .meaning = "File with the certificates that those of clients are checked against (PEM)."},
+    {.key = "listeners.N.tls.client_crl_file",
+     .type = &conf_type_text,
+     AT(conf_listener, tls.client_crl_file),
+     .meaning = "File with the revocation lists of all of these authorities (PEM). Without it "
+                "nothing is checked for revocation."},
 
     {.key = "admin",
      .type = &conf_type_section,
@@ -314,6 +442,17 @@ const struct conf_option conf_options[] = {
                 "X-Forwarded-For is believed: the client is the last address in it that is not "
                 "one of theirs. Without it the client is always who has connected."},
 
+    {.key = "client.subject_header",
+     .type = &conf_type_field,
+     AT(conf, client.subject_header),
+     RANGE(1, 64),
+     .meaning = "The field that tells endpoints the subject of a client's certificate (RFC 2253). "
+                "Fields of that name in a request are removed, whoever sends them."},
+    {.key = "client.fingerprint_header",
+     .type = &conf_type_field,
+     AT(conf, client.fingerprint_header),
+     RANGE(1, 64),
+     .meaning = "The same for its fingerprint, SHA-256 in hexadecimal digits."},
     {.key = "client.explain_header",
      .type = &conf_type_field,
      AT(conf, client.explain_header),
@@ -873,6 +1012,43 @@ const struct conf_option conf_options[] = {
                 "the client is. Such a connection serves one request, for the next may be "
                 "another client's: each costs a new one. HTTP checks of the endpoint's own port "
                 "begin with a version 1 header of their own."},
+
+    {.key = "pools.NAME.tls",
+     .type = &conf_type_section,
+     AT(conf_pool, tls),
+     .meaning = "Connects to the endpoints by TLS, and so do HTTP checks of them; `{}` will do. "
+                "Without this section connections are plain."},
+    {.key = "pools.NAME.tls.verify",
+     .type = &conf_type_bool,
+     AT(conf_pool, tls.verify),
+     .fallback = "true",
+     .meaning = "Whether an endpoint must show a certificate that is good, and for its name. "
+                "`false` lets anybody in between read and change everything."},
+    {.key = "pools.NAME.tls.ca_file",
+     .type = &conf_type_text,
+     AT(conf_pool, tls.ca_file),
+     .meaning = "File with the certificates that an endpoint's is checked against (PEM). Without "
+                "it the system's are used."},
+    {.key = "pools.NAME.tls.server_name",
+     .type = &conf_type_text,
+     AT(conf_pool, tls.server_name),
+     .meaning = "The name that endpoints are asked for, and that their certificates must have. "
+                "Without it, it is the host of an endpoint's address; a numeric one must stand in "
+                "the certificate as an address."},
+    {.key = "pools.NAME.tls.cert",
+     .type = &conf_type_text,
+     AT(conf_pool, tls.cert_file),
+     .meaning = "File with a certificate of our own to show, with its chain (PEM)."},
+    {.key = "pools.NAME.tls.key",
+     .type = &conf_type_text,
+     AT(conf_pool, tls.key_file),
+     .meaning = "File with its private key (PEM). Without it, the key is in `cert`."},
+    {.key = "pools.NAME.tls.min_version",
+     .type = &conf_type_word,
+     AT(conf_pool, tls.min_version),
+     .words = tls_versions,
+     .fallback = "1.2",
+     .meaning = "The oldest version of TLS that endpoints may use."},
 
     {.key = "pools.NAME.timeouts",
      .type = &conf_type_section,

@@ -679,6 +679,31 @@ static void describe_retry_on(const struct conf_option *option, FILE *out)
 
 const struct conf_type conf_type_retry_on = {CONF_SHAPE_VALUES, parse_retry_on, describe_retry_on};
 
+/* ---- application protocols */
+
+static const char *const alpn_words[] = {[CONF_ALPN_HTTP_1_1] = "http/1.1", NULL};
+
+static int parse_alpn(const struct conf_option *option, const char *text, void *field,
+                      struct conf_arena *arena)
+{
+    (void)option, (void)arena;
+    for (uint8_t i = 0; alpn_words[i] != NULL; i++) {
+        if (strcmp(alpn_words[i], text) == 0) {
+            *(uint8_t *)field = i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static void describe_alpn(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    describe_words(alpn_words, out);
+}
+
+const struct conf_type conf_type_alpn = {CONF_SHAPE_VALUES, parse_alpn, describe_alpn};
+
 /* ---- status codes */
 
 static int parse_statuses(const struct conf_option *option, const char *text, void *field,

@@ -22,6 +22,7 @@ enum fault { FAULT_OTHER, FAULT_ENDPOINT };
 #define REASONS(X)                                                                                 \
     X(OK, 0, RETRY_NEVER, FAULT_OTHER, "ok")                                                       \
     X(LAST_HOP, 200, RETRY_NEVER, FAULT_OTHER, "last_hop")                                         \
+    X(TO_HTTPS, 308, RETRY_NEVER, FAULT_OTHER, "to_https")                                         \
     X(BAD_REQUEST, 400, RETRY_NEVER, FAULT_OTHER, "bad_request")                                   \
     X(NO_ROUTE, 404, RETRY_NEVER, FAULT_OTHER, "no_route")                                         \
     X(METHOD_REFUSED, 405, RETRY_NEVER, FAULT_OTHER, "method_refused")                             \
@@ -37,6 +38,9 @@ enum fault { FAULT_OTHER, FAULT_ENDPOINT };
     X(CLIENT_SLOW, 0, RETRY_NEVER, FAULT_OTHER, "client_slow")                                     \
     X(PROXY_REFUSED, 0, RETRY_NEVER, FAULT_OTHER, "proxy_refused")                                 \
     X(PROXY_BAD, 0, RETRY_NEVER, FAULT_OTHER, "proxy_bad")                                         \
+    X(TLS_FAILED, 0, RETRY_NEVER, FAULT_OTHER, "tls_failed")                                       \
+    X(TLS_TIMEOUT, 0, RETRY_NEVER, FAULT_OTHER, "tls_timeout")                                     \
+    X(TLS_CERTIFICATE, 0, RETRY_NEVER, FAULT_OTHER, "tls_certificate")                             \
     X(TOO_MANY_CONNECTIONS, 0, RETRY_NEVER, FAULT_OTHER, "too_many_connections")                   \
     X(LISTENER_FULL, 0, RETRY_NEVER, FAULT_OTHER, "listener_full")                                 \
     X(ADDRESS_FULL, 0, RETRY_NEVER, FAULT_OTHER, "address_full")                                   \
@@ -48,6 +52,8 @@ enum fault { FAULT_OTHER, FAULT_ENDPOINT };
     X(CONNECT_REFUSED, 502, RETRY_ALWAYS, FAULT_ENDPOINT, "connect_refused")                       \
     X(CONNECT_FAILED, 502, RETRY_ALWAYS, FAULT_ENDPOINT, "connect_failed")                         \
     X(CONNECT_TIMEOUT, 504, RETRY_ALWAYS, FAULT_ENDPOINT, "connect_timeout")                       \
+    X(HANDSHAKE_FAILED, 502, RETRY_ALWAYS, FAULT_ENDPOINT, "handshake_failed")                     \
+    X(CERTIFICATE_REFUSED, 502, RETRY_ALWAYS, FAULT_ENDPOINT, "certificate_refused")               \
     X(UPSTREAM_CLOSED, 502, RETRY_IDEMPOTENT, FAULT_ENDPOINT, "upstream_closed")                   \
     X(UPSTREAM_DOWN, 502, RETRY_IDEMPOTENT, FAULT_ENDPOINT, "upstream_down")                       \
     X(UPSTREAM_BAD, 502, RETRY_NEVER, FAULT_ENDPOINT, "upstream_bad")                              \

@@ -24,6 +24,8 @@ static unsigned condition_of(const struct request *r, enum reason reason)
         return CONF_RETRY_REFUSED;
     case REASON_CONNECT_FAILED:
     case REASON_CONNECT_TIMEOUT:
+    case REASON_HANDSHAKE_FAILED:
+    case REASON_CERTIFICATE_REFUSED:
         return CONF_RETRY_CONNECT;
     case REASON_UPSTREAM_CLOSED:
     case REASON_UPSTREAM_DOWN:

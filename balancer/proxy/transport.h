@@ -12,7 +12,12 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "balancer/http/reason.h"
+#include "balancer/http/span.h"
+
 struct conn;
+struct inbound_set;
+struct ssl_st; /* an OpenSSL session */
 
 struct transport {
     /* As recv(2): the number of bytes, 0 at the end of the stream, -1 with errno; EAGAIN: nothing
@@ -36,5 +41,43 @@ struct transport {
 
 /* A plain TCP socket. */
 extern const struct transport transport_socket;
+
+/*
+ * TLS on such a socket. The handshake goes on whenever the connection is read or written; until it
+ * is done both say EAGAIN. When it fails they fail with EPROTO, or with EKEYREJECTED for a
+ * certificate that is not good enough, and conn->error says so too.
+ *
+ * A peer that ends the connection without saying so in TLS (close_notify) has not ended its stream:
+ * that is an error, as a reset is.
+ */
+extern const struct transport transport_tls;
+
+/* From now on conn, plain until then and with nothing staged, speaks TLS as session says, which it
+ * takes over; set as inbound_open() gives it, or NULL. What is in its in buffer already belongs to
+ * the handshake and moves there. */
+void transport_start_tls(struct conn *conn, struct ssl_st *session, struct inbound_set *set);
+
+enum tls_progress { TLS_HANDSHAKES, TLS_READY, TLS_FAILED, TLS_UNHEARD };
+
+/* How far it is; TLS_UNHEARD: it ended before the peer had sent a byte. Of a connection with TLS. */
+enum tls_progress tls_progress(const struct conn *conn);
+
+/* Why it failed, and OpenSSL's word for it (never NULL). */
+enum reason tls_failure(const struct conn *conn, const char **ret_text);
+
+/* What came of the handshake, valid while the connection is. */
+struct tls_facts {
+    bool is_resumed;
+    const char *version, *cipher;
+    const char *name;        /* that the client asked for; NULL: none */
+    const char *subject;     /* of the peer's certificate, RFC 2253; NULL: it has none */
+    const char *fingerprint; /* the same, SHA-256 in hexadecimal digits */
+};
+
+/* Of a connection whose handshake is done; all NULL for one without TLS. */
+void tls_facts(const struct conn *conn, struct tls_facts *ret_facts);
+
+/* The protocol that was agreed on (RFC 7301); n == 0: none, or no TLS. */
+struct span tls_alpn(const struct conn *conn);
 
 #endif

@@ -19,13 +19,14 @@ ARROWS = {
     "balancer/http": {"conf"},
     "balancer/log": {"balancer/http", "conf"},
     "balancer/pool": {"balancer/http", "hashring", "conf"},
+    "balancer/tls": {"conf"},
     "balancer/policy": {"balancer/pool", "balancer/http", "hashring", "conf"},
     "balancer/explain": {
         "balancer/policy", "balancer/pool", "balancer/http", "hashring", "conf",
     },
     "balancer/proxy": {
-        "balancer/explain", "balancer/policy", "balancer/pool", "balancer/log", "balancer/http",
-        "conf",
+        "balancer/explain", "balancer/policy", "balancer/pool", "balancer/tls", "balancer/log",
+        "balancer/http", "conf",
     },
     "balancer/admin": {
         "balancer/explain", "balancer/policy", "balancer/pool", "balancer/log", "balancer/http",
@@ -33,7 +34,7 @@ ARROWS = {
     },
     "balancer/control": {
         "balancer/admin", "balancer/explain", "balancer/proxy", "balancer/policy",
-        "balancer/pool", "balancer/log", "balancer/http", "health", "discovery", "hashring",
+        "balancer/pool", "balancer/tls", "balancer/log", "balancer/http", "health", "discovery", "hashring",
         "conf",
     },
     "balancer/cli": {
@@ -42,8 +43,8 @@ ARROWS = {
     },
     "balancer": {
         "balancer/cli", "balancer/control", "balancer/admin", "balancer/explain",
-        "balancer/proxy", "balancer/policy", "balancer/pool", "balancer/log", "balancer/http",
-        "health", "discovery", "hashring", "conf",
+        "balancer/proxy", "balancer/policy", "balancer/pool", "balancer/tls", "balancer/log",
+        "balancer/http", "health", "discovery", "hashring", "conf",
     },
 }
 
