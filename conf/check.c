@@ -287,6 +287,9 @@ static void check_pool_tls(struct checker *checker, struct conf_pool *pool,
     if (pool->tls.key_file != NULL && pool->tls.cert_file == NULL)
         report_pool(checker, pool, place_of(checker, tls, "key"), ".tls.key",
                     "found it alone, expected cert beside it");
+    if (pool->tls.is_on && pool->send_proxy != CONF_SEND_PROXY_OFF)
+        report_pool(checker, pool, place_of(checker, node, "send_proxy_protocol"),
+                    ".send_proxy_protocol", "found it with tls, expected one of them");
 }
 
 static void check_pool(struct checker *checker, struct conf_pool *pool,

@@ -153,6 +153,7 @@ struct conf_check {
     enum conf_check_initial initial;
     bool sends_proxy; /* an HTTP check begins with a PROXY protocol header, version 1 */
     const struct conf_pool_tls *tls; /* of the pool, for HTTP checks of it; NULL: none */
+    char tls_name[256]; /* whom a target's certificate must name; set for each target */
 };
 
 struct conf_pool_timeouts {

@@ -24,9 +24,10 @@ struct probe {
     struct ev_timer deadline;
     const struct conf_check *check;
     struct curl_slist *fields;
-    size_t head_n, body_n; /* bytes received */
-    long status;           /* of a complete head; 0 before */
-    int socket_error;      /* why there is no socket, or 0 */
+    struct curl_slist *way; /* past the name in the URL to the address; NULL: there is no name */
+    size_t head_n, body_n;  /* bytes received */
+    long status;            /* of a complete head; 0 before */
+    int socket_error;       /* why there is no socket, or 0 */
     probe_done_fn *done;
     void *context;
     char error[CURL_ERROR_SIZE];
@@ -42,6 +43,7 @@ static void free_probe(struct probe *probe)
     ev_timer_stop(probe->host.loop, &probe->deadline);
     curl_easy_cleanup(probe->transfer.easy);
     curl_slist_free_all(probe->fields);
+    curl_slist_free_all(probe->way);
     free(probe);
 }
 
@@ -154,19 +156,20 @@ static curl_socket_t on_socket(void *context, curlsocktype purpose, struct curl_
     return CURL_SOCKET_BAD;
 }
 
-/* Where to connect, as a URL; and the zone of an IPv6 link-local address. */
-static void put_address(const struct probe_target *target, char *url, size_t size, long *ret_scope)
+/* The endpoint's address in digits, its port, and the zone of an IPv6 link-local address. */
+static void put_address(const struct probe_target *target, char *text_port, size_t size,
+                        long *ret_scope)
 {
     char text[INET6_ADDRSTRLEN] = "";
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&target->address;
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)&target->address;
     if (target->address.ss_family == AF_INET6) {
         inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
-        snprintf(url, size, "http://[%s]:%u/", text, ntohs(v6->sin6_port));
+        snprintf(text_port, size, "[%s]:%u", text, ntohs(v6->sin6_port));
         *ret_scope = (long)v6->sin6_scope_id;
     } else {
         inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
-        snprintf(url, size, "http://%s:%u/", text, ntohs(v4->sin_port));
+        snprintf(text_port, size, "%s:%u", text, ntohs(v4->sin_port));
         *ret_scope = 0;
     }
 }
@@ -200,16 +203,57 @@ static int make_fields(struct probe *probe)
 /* Counts what failed: each setting may be out of memory. */
 #define SET(option, value) n_failed += curl_easy_setopt(easy, (option), (value)) != CURLE_OK
 
+/* A name in the URL is the one to ask for and to find in the certificate; it is connected to the
+ * address whatever it says. */
+static int set_url(struct probe *probe, const struct probe_target *target)
+{
+    CURL *easy = probe->transfer.easy;
+    const struct conf_check *check = target->check;
+    bool has_name = check->tls != NULL && check->tls_name[0] != '\0';
+    char address[INET6_ADDRSTRLEN + 16], url[sizeof check->tls_name + 64];
+    char way[sizeof address + 8];
+    long scope;
+    int n_failed = 0;
+    put_address(target, address, sizeof address, &scope);
+    snprintf(url, sizeof url, "%s://%s%s/", check->tls != NULL ? "https" : "http",
+             has_name ? check->tls_name : address, has_name ? strrchr(address, ':') : "");
+    snprintf(way, sizeof way, "::%s", address);
+    if (has_name) {
+        probe->way = curl_slist_append(NULL, way);
+        n_failed += probe->way == NULL;
+        SET(CURLOPT_CONNECT_TO, probe->way);
+    }
+    SET(CURLOPT_URL, url);
+    SET(CURLOPT_ADDRESS_SCOPE, scope);
+    return n_failed == 0 ? 0 : -ENOMEM;
+}
+
+static int set_tls(struct probe *probe)
+{
+    CURL *easy = probe->transfer.easy;
+    const struct conf_pool_tls *tls = probe->check->tls;
+    int n_failed = 0;
+    if (tls == NULL)
+        return 0;
+    SET(CURLOPT_SSL_VERIFYPEER, tls->verify ? 1L : 0L);
+    SET(CURLOPT_SSL_VERIFYHOST, tls->verify ? 2L : 0L);
+    SET(CURLOPT_SSLVERSION, tls->min_version == CONF_TLS_1_3 ? (long)CURL_SSLVERSION_TLSv1_3
+                                                             : (long)CURL_SSLVERSION_TLSv1_2);
+    if (tls->ca_file != NULL)
+        SET(CURLOPT_CAINFO, tls->ca_file);
+    if (tls->cert_file != NULL) {
+        SET(CURLOPT_SSLCERT, tls->cert_file);
+        SET(CURLOPT_SSLKEY, tls->key_file != NULL ? tls->key_file : tls->cert_file);
+    }
+    return n_failed == 0 ? 0 : -ENOMEM;
+}
+
 static int set_request(struct probe *probe, const struct probe_target *target)
 {
     CURL *easy = probe->transfer.easy;
-    char url[INET6_ADDRSTRLEN + 32];
-    long scope;
-    int n_failed = 0;
-    put_address(target, url, sizeof url, &scope);
-    SET(CURLOPT_URL, url);
+    int n_failed = set_url(probe, target) != 0;
+    n_failed += set_tls(probe) != 0;
     SET(CURLOPT_REQUEST_TARGET, target->check->path);
-    SET(CURLOPT_ADDRESS_SCOPE, scope);
     SET(CURLOPT_HTTPHEADER, probe->fields);
     SET(CURLOPT_NOBODY, strcmp(target->check->method, "HEAD") == 0 ? 1L : 0L);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);

@@ -162,11 +162,27 @@ static void put_refused(struct page *page)
     static const enum reason reasons[] = {REASON_TOO_MANY_CONNECTIONS, REASON_LISTENER_FULL,
                                           REASON_ADDRESS_FULL,         REASON_NO_DESCRIPTORS,
                                           REASON_PROXY_REFUSED,        REASON_PROXY_BAD,
-                                          REASON_MEMORY_LIMIT};
+                                          REASON_MEMORY_LIMIT,         REASON_TLS_FAILED,
+                                          REASON_TLS_TIMEOUT,          REASON_TLS_CERTIFICATE};
     static const char name[] = "client_connections_refused_total";
     put_head(page, name, "counter", "Client connections closed at once, by reason");
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
         put_reason(page, name, reasons[i], offsetof(struct worker_stats, refused));
+}
+
+static void put_certificates(struct page *page)
+{
+    static const char name[] = "certificate_expiry_seconds";
+    const struct metrics_source *source = page->source;
+    if (source->n_certificates == 0)
+        return;
+    put_head(page, name, "gauge", "Unix time at which a listener's certificate expires");
+    for (size_t i = 0; i < source->n_certificates; i++) {
+        const struct metrics_certificate *one = &source->certificates[i];
+        fprintf(page->out, "quoit_%s{", name);
+        put_label(page, "listener", one->listener);
+        put_labelled(page, "file", one->file, one->not_after > 0 ? (uint64_t)one->not_after : 0);
+    }
 }
 
 static void put_unrouted(struct page *page)
@@ -523,6 +539,7 @@ static void put_page(struct page *page)
 {
     put_process(page);
     put_refused(page);
+    put_certificates(page);
     put_unrouted(page);
     put_pool_counters(page);
     put_pool_requests(page);

@@ -13,6 +13,12 @@
 
 #include "balancer/pool/pool.h"
 
+/* A listener's certificate. */
+struct metrics_certificate {
+    const char *listener, *file;
+    int64_t not_after; /* Unix time */
+};
+
 struct metrics_source {
     struct pool *pools;
     size_t n_pools;
@@ -20,7 +26,9 @@ struct metrics_source {
     size_t n_workers;
     uint64_t start_time_s; /* Unix time the process began to serve */
     uint64_t now_us;       /* monotonic, for ages */
-    uint64_t log_lost;     /* access_log_lost() */
+    const struct metrics_certificate *certificates;
+    size_t n_certificates;
+    uint64_t log_lost; /* access_log_lost() */
 };
 
 /* Writes the page to *ret_text (the caller frees it) and its length. Returns 0 or -ENOMEM. */

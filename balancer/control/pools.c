@@ -12,6 +12,7 @@
 #include "balancer/control/snapshot_build.h"
 #include "balancer/control/wanted.h"
 #include "balancer/log/log.h"
+#include "balancer/tls/outbound.h"
 
 /* How long after a snapshot for which there was no memory the next one is tried. */
 #define RETRY_US UINT64_C(1000000)
@@ -40,16 +41,18 @@ struct pools {
 static void begin_probes(struct pools *pools, const struct managed *managed,
                          struct endpoint *endpoint)
 {
-    const struct conf_check *check = &managed->conf->check;
-    if (check->type == CONF_CHECK_NONE)
+    struct conf_check check = managed->conf->check;
+    if (check.type == CONF_CHECK_NONE)
         return;
+    if (check.tls != NULL)
+        outbound_name(check.tls, endpoint->address, check.tls_name);
     /* Initially up means: until a probe has spoken, the source alone decides. */
-    if (check->initial == CONF_INITIAL_DOWN)
+    if (check.initial == CONF_INITIAL_DOWN)
         atomic_store(&endpoint->probe, ENDPOINT_PROBE_DOWN);
     struct sockaddr_storage target = endpoint->sockaddr;
-    if (check->port != 0)
-        address_set_port(&target, check->port);
-    if (health_add(pools->health, endpoint->serial, check, (const struct sockaddr *)&target,
+    if (check.port != 0)
+        address_set_port(&target, check.port);
+    if (health_add(pools->health, endpoint->serial, &check, (const struct sockaddr *)&target,
                    endpoint->sockaddr_len) != 0)
         log_event(LOG_ERROR, "probe_not_started", LOG_STR("endpoint", endpoint->address));
 }
@@ -80,6 +83,8 @@ static struct endpoint *make_endpoint(struct pools *pools, const struct managed 
     }
     struct endpoint *endpoint = endpoint_new(wanted->id, text, (const struct sockaddr *)&address,
                                              address_n, pools->conf->workers);
+    if (endpoint != NULL)
+        endpoint->free_tls_session = outbound_forget;
     if (endpoint == NULL)
         return NULL;
     signer_sign(&managed->signer, endpoint);

@@ -13,6 +13,7 @@
 
 #include "balancer/admin/admin.h"
 #include "balancer/control/address.h"
+#include "balancer/control/certificates.h"
 #include "balancer/control/descriptors.h"
 #include "balancer/control/inbox.h"
 #include "balancer/control/memory.h"
@@ -29,6 +30,8 @@
 /* How long a start waits for Consul before it serves what it has. */
 #define FILL_WAIT_S 2.0
 #define DRAIN_LOOK_S 0.02
+/* How often files for TLS are looked at. */
+#define CERTIFICATE_LOOK_S 1.0
 
 static const int handled_signals[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP};
 #define N_SIGNALS (sizeof handled_signals / sizeof handled_signals[0])
@@ -44,7 +47,7 @@ struct control {
 
     struct ev_async wake, stop;
     struct ev_signal signals[N_SIGNALS];
-    struct ev_timer fill_timer, drain_timer, ramp_timer;
+    struct ev_timer fill_timer, drain_timer, ramp_timer, certificate_timer;
     double drain_until; /* on the loop's clock */
     struct inbox inbox;
 
@@ -53,6 +56,7 @@ struct control {
     struct discovery *discovery;
     struct admin *admin;
     struct access_log *access_log;
+    struct certificates *certificates;
     struct route_table *routes;
     struct proxy proxy;
     struct worker **workers;
@@ -204,6 +208,13 @@ static void on_fill_timeout(struct ev_loop *loop, struct ev_timer *timer, int re
     begin_serving(control);
 }
 
+static void on_certificate_look(struct ev_loop *loop, struct ev_timer *timer, int revents)
+{
+    (void)revents;
+    struct control *control = timer->data;
+    certificates_look(control->certificates, ev_now(loop));
+}
+
 static void on_stop(struct ev_loop *loop, struct ev_async *stop, int revents)
 {
     (void)loop, (void)revents;
@@ -226,7 +237,8 @@ static void on_signal(struct ev_loop *loop, struct ev_signal *signal, int revent
         reopen_log(control);
         break;
     case SIGHUP:
-        break; /* a closed terminal must not end a daemon */
+        certificates_reload(control->certificates);
+        break;
     default:
         drain(control);
     }
@@ -237,7 +249,12 @@ static void on_signal(struct ev_loop *loop, struct ev_signal *signal, int revent
 static void admin_metrics(void *context, struct metrics_source *ret_source)
 {
     struct control *control = context;
+    size_t n_certificates;
+    const struct metrics_certificate *certificates =
+        certificates_list(control->certificates, &n_certificates);
     *ret_source = (struct metrics_source){
+        .certificates = certificates,
+        .n_certificates = n_certificates,
         .pools = pools_array(control->pools),
         .n_pools = control->conf->n_pools,
         .workers = control->worker_stats,
@@ -346,6 +363,8 @@ static int prepare_proxy(struct control *control)
                       .fields = conf->client.max_fields},
         .pools = pools_array(control->pools),
         .access_log = control->access_log,
+        .inbound = certificates_inbound(control->certificates),
+        .outbound = certificates_outbound(control->certificates),
         .memory_bytes = memory_budget(conf),
     };
     return admission_init(&control->proxy.admission, conf, descriptors_max_clients(conf));
@@ -383,6 +402,10 @@ static int start(struct control *control)
 {
     int rc = allocate(control);
     if (rc == 0)
+        rc = certificates_new(control->conf, &control->certificates);
+    if (rc == 0 && certificates_are_used(control->certificates))
+        ev_timer_start(control->loop, &control->certificate_timer);
+    if (rc == 0)
         rc = open_listeners(control);
     if (rc == 0)
         rc = start_access_log(control);
@@ -415,6 +438,9 @@ static void watch_loop(struct control *control)
     control->drain_timer.data = control;
     ev_timer_init(&control->ramp_timer, on_ramp_step, 0, 0);
     control->ramp_timer.data = control;
+    ev_timer_init(&control->certificate_timer, on_certificate_look, CERTIFICATE_LOOK_S,
+                  CERTIFICATE_LOOK_S);
+    control->certificate_timer.data = control;
 }
 
 /* From here on the end is certain and near: a signal more must not turn it into a death by signal,
@@ -442,6 +468,7 @@ static void unwatch_loop(struct control *control)
     ev_timer_stop(loop, &control->fill_timer);
     ev_timer_stop(loop, &control->drain_timer);
     ev_timer_stop(loop, &control->ramp_timer);
+    ev_timer_stop(loop, &control->certificate_timer);
 }
 
 static void finish(struct control *control)
@@ -458,6 +485,7 @@ static void finish(struct control *control)
         if (control->fds[i] >= 0)
             (void)close(control->fds[i]);
     pools_free(control->pools);
+    certificates_free(control->certificates);
     admission_fini(&control->proxy.admission);
     access_log_stop(control->access_log);
     route_table_free(control->routes);

@@ -23,6 +23,10 @@ static void add_course(struct line *line, const struct access_entry *entry)
     add_span(line, "key", entry->key);
     add_span(line, "request_id", entry->request_id);
     add_span(line, "trace_id", entry->trace_id);
+    add_text(line, "tls", entry->tls);
+    add_text(line, "cipher", entry->cipher);
+    add_text(line, "sni", entry->sni);
+    add_span(line, "alpn", entry->alpn);
     line_u64(line, "attempts", entry->attempts);
     line_u64(line, "bytes_in", entry->bytes_in);
     line_u64(line, "bytes_out", entry->bytes_out);

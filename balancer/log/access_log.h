@@ -36,6 +36,8 @@ struct access_entry {
     const char *endpoint; /* address:port of the last attempt */
     struct span key;      /* the hash key's bytes */
     struct span request_id, trace_id;
+    const char *tls, *cipher, *sni; /* version, cipher suite, the name asked for */
+    struct span alpn;               /* the protocol agreed on */
     uint32_t attempts;
     uint64_t bytes_in, bytes_out;               /* of bodies */
     uint64_t total_us, connect_us, response_us; /* head complete to end; connecting; sent to

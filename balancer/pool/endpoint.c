@@ -13,6 +13,8 @@ static uint64_t next_serial(void)
 
 static void endpoint_free(struct endpoint *endpoint)
 {
+    for (uint32_t i = 0; i < endpoint->n_locals && endpoint->free_tls_session != NULL; i++)
+        endpoint->free_tls_session(endpoint->locals[i].tls_session);
     free(endpoint->id);
     free(endpoint->address);
     free(endpoint);

@@ -45,10 +45,12 @@ struct endpoint_local {
     struct upstream_list idle;   /* pooled connections, the last used first */
     struct upstream_list active; /* connections that carry a request */
     uint32_t n_idle;
+    void *tls_session;    /* to resume, or NULL */
     bool has_long_bodies; /* the last response's was worth a pipe */
 };
 
 struct endpoint {
+    void (*free_tls_session)(void *session); /* of the locals'; NULL: there are none */
     char *id;      /* identity within the pool: the ring's and the merge's */
     char *address; /* "10.0.0.1:80", "[::1]:80": for logs, metrics and the Host of probes */
     struct sockaddr_storage sockaddr;

@@ -56,6 +56,9 @@ void histogram_add(struct histogram *histogram, uint64_t us);
     X(client_bytes_out, "client_sent_bytes_total", "Bytes sent to clients")                        \
     X(evicted, "client_connections_evicted_total",                                                 \
       "Idle client connections closed to make room for new ones")                                  \
+    X(tls_full, "tls_full_handshakes_total", "TLS handshakes with clients, from the beginning")    \
+    X(tls_resumed, "tls_resumed_handshakes_total",                                                 \
+      "TLS handshakes with clients that resumed a session")                                        \
     X(memory_waits, "memory_waits_total", "Reads that waited because memory_limit was reached")    \
     X(log_dropped, "access_log_dropped_lines_total",                                               \
       "Access log lines dropped because the log could not be written fast enough")

@@ -344,7 +344,16 @@ static enum step send_to(struct request *r, struct upstream *upstream)
 
 enum reason attempt_connect_reason(int error)
 {
-    return error == ECONNREFUSED ? REASON_CONNECT_REFUSED : REASON_CONNECT_FAILED;
+    switch (error) {
+    case ECONNREFUSED:
+        return REASON_CONNECT_REFUSED;
+    case EPROTO:
+        return REASON_HANDSHAKE_FAILED;
+    case EKEYREJECTED:
+        return REASON_CERTIFICATE_REFUSED;
+    default:
+        return REASON_CONNECT_FAILED;
+    }
 }
 
 static enum step connect_failed(struct request *r, struct endpoint *endpoint, int error)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "balancer/proxy/client_tls.h"
 #include "balancer/proxy/listener.h"
 #include "balancer/proxy/peer.h"
 #include "balancer/proxy/request.h"
@@ -44,8 +45,7 @@ static void on_io(struct conn *conn, int revents)
     client_run(client);
 }
 
-/* A connection that did not begin as its listener wants it, or whose client has too many. */
-static void refuse(struct client *client, enum reason reason)
+void client_refuse(struct client *client, enum reason reason)
 {
     struct ip ip;
     bool is_ip = ip_parse(client_address(client), &ip);
@@ -65,7 +65,11 @@ static void on_deadline(struct conn *conn, enum reason reason)
 {
     struct client *client = (struct client *)conn;
     if (client->awaits_proxy) {
-        refuse(client, REASON_PROXY_BAD);
+        client_refuse(client, REASON_PROXY_BAD);
+        return;
+    }
+    if (reason == REASON_TLS_TIMEOUT) {
+        client_refuse(client, reason);
         return;
     }
     if (client->request == NULL) {
@@ -127,10 +131,13 @@ void client_accept(struct worker *worker, const struct listener *listener, int f
     LIST_INSERT_HEAD(&worker->clients, client, link);
     counter_add(&worker->stats.accepted, 1);
     if (client->awaits_proxy && !client->is_trusted) {
-        refuse(client, REASON_PROXY_REFUSED);
+        client_refuse(client, REASON_PROXY_REFUSED);
         return;
     }
-    conn_set_deadline(&client->conn, proxy->conf->client.header_timeout_ms, REASON_CLIENT_IDLE);
+    if (client->awaits_proxy || !client->awaits_tls)
+        conn_set_deadline(&client->conn, proxy->conf->client.header_timeout_ms, REASON_CLIENT_IDLE);
+    else if (!client_tls_begin(client))
+        return;
     /* The first bytes of a request often are there already. */
     on_io(&client->conn, EV_READ);
 }
@@ -262,8 +269,17 @@ static bool enter_proxied(struct client *client)
     enum reason reason =
         admission_rename(&client->conn.worker->proxy->admission, &ip, &client->ticket);
     if (reason != REASON_OK)
-        refuse(client, reason);
+        client_refuse(client, reason);
     return reason == REASON_OK;
+}
+
+/* What has come behind the header is the handshake's already. */
+static bool begin_tls(struct client *client)
+{
+    if (!client_tls_begin(client))
+        return false;
+    count_read(client, conn_read(&client->conn));
+    return true;
 }
 
 /* Returns whether the PROXY protocol's header is through. */
@@ -272,12 +288,12 @@ static bool read_header(struct client *client)
     const struct conn *conn = &client->conn;
     enum proxy_status status = peer_read_header(client);
     if (status == PROXY_DONE)
-        return enter_proxied(client);
+        return enter_proxied(client) && (!client->awaits_tls || begin_tls(client));
     if (status == PROXY_MORE && !conn->read_ended && conn->error == 0)
         return false;
     /* One that closes without a word looks whether we are alive, as load balancers do. */
     if (buffer_used(&conn->in) > 0)
-        refuse(client, REASON_PROXY_BAD);
+        client_refuse(client, REASON_PROXY_BAD);
     else
         client_close(client, REASON_CLIENT_GONE);
     return false;
@@ -287,8 +303,10 @@ static bool read_header(struct client *client)
 static bool advance(struct client *client)
 {
     struct request *request = client->request;
+    if (request == NULL && client->awaits_proxy)
+        return read_header(client);
     if (request == NULL)
-        return client->awaits_proxy ? read_header(client) : begin_request(client);
+        return client->awaits_tls ? client_tls_go_on(client) : begin_request(client);
     if (client->conn.error != 0)
         request_abort(request, REASON_CLIENT_GONE);
     return !request_run(request) && end_request(client);

@@ -17,6 +17,7 @@
 #include "balancer/proxy/admission.h"
 #include "balancer/proxy/conn.h"
 
+struct conf_listener;
 struct listener;
 struct request;
 struct worker;
@@ -24,12 +25,15 @@ struct worker;
 struct client {
     struct conn conn;
     LIST_ENTRY(client) link;
-    struct request *request; /* the one being served; NULL between requests */
+    struct request *request;              /* the one being served; NULL between requests */
+    const struct conf_listener *listener; /* that it came to */
     struct admission_ticket ticket;
     uint64_t n_requests;
     uint64_t lingered_bytes;
     bool lingers;      /* the last answer is sent; what still comes is read and dropped */
     bool awaits_proxy; /* the PROXY protocol's header has not come yet */
+    bool awaits_tls;   /* TLS is not there yet, behind that header */
+    bool is_secure;    /* it is */
     bool is_proxied;   /* it has, with addresses */
     bool is_trusted;   /* a proxy that may say who its client is */
     uint8_t address_n;
@@ -55,6 +59,10 @@ void client_run(struct client *client);
 
 /* Closes now; idempotent. A request that is being served ends with reason. */
 void client_close(struct client *client, enum reason reason);
+
+/* Closes one that did not begin as its listener wants it, or that is one too many, and counts it.
+ */
+void client_refuse(struct client *client, enum reason reason);
 
 static inline bool client_is_idle(const struct client *client)
 {

@@ -229,6 +229,8 @@ static struct span phrase_of(uint16_t status)
     switch (status) {
     case 200:
         return SPAN("OK");
+    case 308:
+        return SPAN("Permanent Redirect");
     case 400:
         return SPAN("Bad Request");
     case 404:
@@ -258,6 +260,26 @@ static struct span phrase_of(uint16_t status)
     default:
         return SPAN("Internal Server Error");
     }
+}
+
+static void add_location(struct head *head, const struct request *r)
+{
+    struct span host = part(r, r->head.authority.at, r->head.authority.n);
+    const uint8_t *colon = memrchr(host.p, ':', host.n);
+    uint16_t port = r->client->listener->redirect_port;
+    if (colon != NULL && memchr(colon, ']', host.n - (size_t)(colon - host.p)) == NULL)
+        host.n = (size_t)(colon - host.p);
+    head_add(head, SPAN("Location: https://"));
+    head_add(head, host);
+    if (port != 443) {
+        head_add(head, SPAN(":"));
+        head_add_u64(head, port);
+    }
+    if (r->head.target.n == 1 && r->message[r->head.target.at] == '*')
+        head_add(head, SPAN("/"));
+    else
+        add_target(head, r);
+    head_add(head, SPAN("\r\n"));
 }
 
 /* The connection stays when the request was understood and nothing of it is left to read. */
@@ -293,6 +315,8 @@ bool forward_reply(struct request *r)
     explained_add(&head, r);
     if (status == 405 || r->reason == REASON_LAST_HOP)
         head_add(&head, SPAN("Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"));
+    if (r->reason == REASON_TO_HTTPS)
+        add_location(&head, r);
     if (status == 503)
         head_add(&head, SPAN("Retry-After: 1\r\n"));
     add_connection(&head, r);

@@ -56,7 +56,9 @@ void peer_init(struct client *client, const struct listener *listener,
 {
     struct proxy_end peer = {0};
     (void)end_of(address, &peer);
+    client->listener = &client->conn.worker->proxy->conf->listeners[listener->index];
     client->awaits_proxy = listener->expects_proxy;
+    client->awaits_tls = client->listener->tls.n_certificates > 0;
     set_local(client, &(struct proxy_end){.port = listener->port});
     set_peer(client, &peer);
 }

@@ -222,6 +222,16 @@ static void describe_head(const struct request *r, struct access_entry *entry)
     entry->trace_id = trail_trace_id(r);
 }
 
+static void describe_tls(const struct request *r, struct access_entry *entry)
+{
+    struct tls_facts facts;
+    tls_facts(&r->client->conn, &facts);
+    entry->tls = facts.version;
+    entry->cipher = facts.cipher;
+    entry->sni = facts.name;
+    entry->alpn = tls_alpn(&r->client->conn);
+}
+
 static void write_log(const struct request *r)
 {
     struct worker *worker = request_worker(r);
@@ -243,6 +253,7 @@ static void write_log(const struct request *r)
         .response_us = between(r->connected_us, r->answered_us),
     };
     describe_head(r, &entry);
+    describe_tls(r, &entry);
     if (!access_log_add(worker->proxy->access_log, worker->index, &entry))
         counter_add(&worker->stats.log_dropped, 1);
 }

@@ -62,6 +62,8 @@ static enum step head_done(struct request *r)
     r->body_at = conn->in.start;
     explained_prepare(r);
     enum reason reason = forward_prepare(r);
+    if (reason == REASON_OK && r->client->listener->redirect_https)
+        reason = r->head.authority.n > 0 ? REASON_TO_HTTPS : REASON_BAD_REQUEST;
     if (reason == REASON_OK)
         reason = find_route(r);
     if (reason != REASON_OK)

@@ -55,6 +55,30 @@ static bool is_disguised(struct span name)
     return (BIT(h1_field_lookup((struct span){plain, name.n})) & X_IDS) != 0;
 }
 
+static int plain_of(int c)
+{
+    if (c == '_')
+        return '-';
+    return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+/* Whether name is that of a field that only we may set, in whatever spelling. */
+static bool is_our_own(struct span name, const char *field)
+{
+    if (field == NULL || strlen(field) != name.n)
+        return false;
+    for (size_t i = 0; i < name.n; i++)
+        if (plain_of(name.p[i]) != plain_of(field[i]))
+            return false;
+    return true;
+}
+
+static bool is_certificate_field(const struct request *r, struct span name)
+{
+    const struct conf_client *conf = &conf_of(r)->client;
+    return is_our_own(name, conf->subject_header) || is_our_own(name, conf->fingerprint_header);
+}
+
 /* A field that the parser does not know: one that carries a request id is taken out for now. */
 static inline void mark_other(struct request *r, uint32_t i, struct span id_name)
 {
@@ -67,6 +91,7 @@ static inline void mark_other(struct request *r, uint32_t i, struct span id_name
     } else if (name.n >= SHORTEST_X && name.n <= LONGEST_X && (name.p[0] | 0x20) == 'x') {
         field->is_hop |= is_disguised(name);
     }
+    field->is_hop |= is_certificate_field(r, name);
 }
 
 static void mark_fields(struct request *r)
@@ -248,7 +273,8 @@ static void add_x_forwarded(struct head *head, const struct request *r, struct s
     head_add(head, client_address(r->client));
     head_add(head, SPAN("\r\n"));
     if (!continues || !has(r, H1_X_FORWARDED_PROTO))
-        head_add(head, SPAN("X-Forwarded-Proto: http\r\n"));
+        head_add_field(head, SPAN("X-Forwarded-Proto"),
+                       r->client->is_secure ? SPAN("https") : SPAN("http"));
     if (host.n > 0 && (!continues || !has(r, H1_X_FORWARDED_HOST)))
         head_add_field(head, SPAN("X-Forwarded-Host"), host);
     if (!continues || !has(r, H1_X_FORWARDED_PORT))
@@ -279,7 +305,21 @@ static void add_forwarded(struct head *head, const struct request *r, struct spa
         head_add(head, SPAN(";host="));
         add_quoted(head, host);
     }
-    head_add(head, SPAN(";proto=http\r\n"));
+    head_add(head, r->client->is_secure ? SPAN(";proto=https\r\n") : SPAN(";proto=http\r\n"));
+}
+
+/* Who the client has proved to be. */
+static void add_certificate(struct head *head, const struct request *r)
+{
+    const struct conf_client *conf = &conf_of(r)->client;
+    struct tls_facts facts;
+    if (!r->client->is_secure || r->client->listener->tls.client_auth == CONF_CLIENT_AUTH_NONE)
+        return;
+    tls_facts(&r->client->conn, &facts);
+    if (facts.subject != NULL && conf->subject_header != NULL)
+        head_add_field(head, span_of(conf->subject_header), span_of(facts.subject));
+    if (facts.fingerprint != NULL && conf->fingerprint_header != NULL)
+        head_add_field(head, span_of(conf->fingerprint_header), span_of(facts.fingerprint));
 }
 
 static struct span id_field_name(const struct request *r)
@@ -308,6 +348,7 @@ void trail_add(struct head *head, const struct request *r)
     if ((family & CONF_FORWARDED_RFC7239) != 0)
         add_forwarded(head, r, host);
     add_names(head, r);
+    add_certificate(head, r);
     if (r->trail.has_max_forwards) {
         head_add(head, SPAN("Max-Forwards: "));
         head_add_u64(head, r->trail.max_forwards);

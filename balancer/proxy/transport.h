@@ -59,7 +59,8 @@ void transport_start_tls(struct conn *conn, struct ssl_st *session, struct inbou
 
 enum tls_progress { TLS_HANDSHAKES, TLS_READY, TLS_FAILED, TLS_UNHEARD };
 
-/* How far it is; TLS_UNHEARD: it ended before the peer had sent a byte. Of a connection with TLS. */
+/* How far it is; TLS_UNHEARD: it ended before the peer had sent a byte. Of a connection with TLS.
+ */
 enum tls_progress tls_progress(const struct conn *conn);
 
 /* Why it failed, and OpenSSL's word for it (never NULL). */

@@ -53,7 +53,7 @@ struct channel {
     uint8_t watched;            /* events that the socket is watched for */
     bool has_heard;             /* the peer has sent something */
     bool read_wants_write, write_wants_read;
-    bool has_more; /* OpenSSL holds bytes that were not read yet, perhaps not enough of them */
+    bool has_more;  /* OpenSSL holds bytes that were not read yet, perhaps not enough of them */
     bool has_ended; /* the peer's stream is over */
     bool is_ending; /* close_notify is to be sent */
     bool is_spoiled;
@@ -220,8 +220,8 @@ static enum reason reason_of(const struct channel *channel, unsigned long code)
 static int end_handshake_failed(struct conn *conn, int error, unsigned long code)
 {
     struct channel *channel = channel_of(conn);
-    channel->progress = channel->has_heard || !SSL_is_server(channel->ssl) ? TLS_FAILED
-                                                                           : TLS_UNHEARD;
+    channel->progress =
+        channel->has_heard || !SSL_is_server(channel->ssl) ? TLS_FAILED : TLS_UNHEARD;
     channel->failure = reason_of(channel, code);
     channel->failure_code = code;
     channel->error = EPROTO;
@@ -250,8 +250,8 @@ static int error_of(struct conn *conn, int result, bool *ret_crossed, int crossi
     ERR_clear_error();
     if (channel->progress == TLS_HANDSHAKES)
         return end_handshake_failed(conn, error == SSL_ERROR_SYSCALL ? system : 0, code);
-    channel->error = error == SSL_ERROR_SYSCALL && system != 0 && system != EAGAIN ? system
-                                                                                  : ECONNRESET;
+    channel->error =
+        error == SSL_ERROR_SYSCALL && system != 0 && system != EAGAIN ? system : ECONNRESET;
     return channel->error;
 }
 

@@ -11,6 +11,7 @@
 #include "balancer/proxy/hedge.h"
 #include "balancer/proxy/request.h"
 #include "balancer/proxy/worker.h"
+#include "balancer/tls/outbound.h"
 
 /* Reads of one event: a long body goes on without asking the poll in between. */
 #define READS_PER_EVENT 4
@@ -45,11 +46,18 @@ static void read_aside(struct upstream *upstream)
     client_run(client);
 }
 
+/* A pooled connection has nothing to say but its end; TLS may, about itself. */
+static void look_at_idle(struct upstream *upstream)
+{
+    if (!conn_is_quiet(&upstream->conn))
+        upstream_close(upstream);
+}
+
 static void on_io(struct conn *conn, int revents)
 {
     struct upstream *upstream = (struct upstream *)conn;
     if (upstream->request == NULL)
-        upstream_close(upstream); /* a pooled connection has nothing to say but its end */
+        look_at_idle(upstream);
     else if (upstream->request->aside == upstream)
         read_aside(upstream);
     else if (revents & EV_READ)
@@ -125,6 +133,20 @@ static int open_socket(const struct endpoint *endpoint, int *ret_fd)
     return 0;
 }
 
+/* Nothing is sent yet: the handshake begins with the first write. */
+static int begin_tls(struct upstream *upstream, const struct request *request)
+{
+    const struct proxy *proxy = upstream->conn.worker->proxy;
+    if (!request->pool->tls.is_on)
+        return 0;
+    SSL *session = outbound_open(proxy->outbound[request->pool - proxy->conf->pools],
+                                 upstream->endpoint->address, &local_of(upstream)->tls_session);
+    if (session == NULL)
+        return -ENOMEM;
+    transport_start_tls(&upstream->conn, session, NULL);
+    return 0;
+}
+
 int upstream_connect(struct worker *worker, struct endpoint *endpoint, struct request *request,
                      struct upstream **ret_upstream)
 {
@@ -137,6 +159,11 @@ int upstream_connect(struct worker *worker, struct endpoint *endpoint, struct re
         (struct upstream){.endpoint = endpoint_ref(endpoint), .opened_us = worker_now_us(worker)};
     conn_init(&upstream->conn, worker, fd, &upstream_ops);
     assign(upstream, request);
+    rc = begin_tls(upstream, request);
+    if (rc != 0) {
+        upstream_close(upstream);
+        return rc;
+    }
     counter_add(&local_of(upstream)->stats.connects, 1);
     *ret_upstream = upstream;
     return 0;

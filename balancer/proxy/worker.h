@@ -34,8 +34,10 @@
 
 struct client;
 struct corpse;
+struct inbound;
 struct ip;
 struct listener;
+struct outbound;
 
 #define WORKERS_MAX 256
 
@@ -44,8 +46,10 @@ struct proxy {
     const struct conf *conf;
     const struct route_table *routes;
     struct h1_limits h1_limits;
-    struct pool *pools;            /* as conf->pools */
-    struct access_log *access_log; /* NULL: none */
+    struct pool *pools;               /* as conf->pools */
+    struct inbound *const *inbound;   /* as conf->listeners; NULL where one has no TLS */
+    struct outbound *const *outbound; /* as conf->pools; the same */
+    struct access_log *access_log;    /* NULL: none */
     struct admission admission;
     uint64_t memory_bytes; /* of all relay buffers of all workers; 0: no limit */
     struct worker *_Atomic workers[WORKERS_MAX]; /* by index, from their start until they halt */

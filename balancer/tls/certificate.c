@@ -119,8 +119,7 @@ static bool add_common_name(struct certificate *certificate)
 /* The DNS names that it is for; the common name where it has none (RFC 6125 section 6.4.4). */
 static bool find_names(struct certificate *certificate)
 {
-    GENERAL_NAMES *names =
-        X509_get_ext_d2i(certificate->leaf, NID_subject_alt_name, NULL, NULL);
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate->leaf, NID_subject_alt_name, NULL, NULL);
     bool is_done = true;
     for (int i = 0; is_done && i < sk_GENERAL_NAME_num(names); i++) {
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);

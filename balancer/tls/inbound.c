@@ -139,7 +139,7 @@ static bool set_words(SSL_CTX *ssl, const struct inbound *inbound, const struct 
         {"curves", SSL_CTX_set1_groups_list(ssl, conf->curves) == 1},
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        char key[KEY_SIZE + 32];
+        char key[KEY_SIZE + 64];
         if (words[i].is_done)
             continue;
         (void)snprintf(key, sizeof key, "%s.%s", inbound->key, words[i].name);
@@ -190,7 +190,7 @@ static bool add_certificates(const struct context *context, const struct tls_rep
         const struct certificate *one = context->set->certificates[number];
         if (SSL_CTX_use_cert_and_key(context->ssl, one->leaf, one->key, one->chain, 1) == 1)
             continue;
-        char key[KEY_SIZE + 40];
+        char key[KEY_SIZE + 64];
         (void)snprintf(key, sizeof key, "%s.certificates.%u.cert", inbound->key, number);
         tls_say_failed(report, key, inbound->conf->certificates[number].cert_file);
         return false;
@@ -209,8 +209,8 @@ static int make_context(struct context *context, const struct tls_report *report
     (void)SSL_CTX_set_max_proto_version(ssl, version_of(inbound->conf->max_version));
     (void)SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                        SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-    (void)SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                    SSL_MODE_RELEASE_BUFFERS);
+    (void)SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ssl, 1); /* a record comes in one system call, not in two */
     (void)SSL_CTX_set_tlsext_servername_callback(ssl, on_name);
     SSL_CTX_set_alpn_select_cb(ssl, on_protocols, (void *)inbound);
@@ -268,7 +268,7 @@ static int load_certificates(struct inbound_set *set, const struct tls_report *r
     set->n_certificates = conf->n_certificates;
     int rc = 0;
     for (size_t i = 0; i < conf->n_certificates; i++) {
-        char key[KEY_SIZE + 32];
+        char key[KEY_SIZE + 64];
         (void)snprintf(key, sizeof key, "%s.certificates.%zu", set->inbound->key, i);
         set->certificates[i] = certificate_load(&conf->certificates[i], key, report);
         if (set->certificates[i] == NULL)
@@ -280,7 +280,7 @@ static int load_certificates(struct inbound_set *set, const struct tls_report *r
 static int fail_authorities(const struct inbound_set *set, const char *name, const char *file,
                             const struct tls_report *report)
 {
-    char key[KEY_SIZE + 32];
+    char key[KEY_SIZE + 64];
     (void)snprintf(key, sizeof key, "%s.%s", set->inbound->key, name);
     tls_say_failed(report, key, file);
     return -EINVAL;
@@ -301,8 +301,7 @@ static int load_authorities(struct inbound_set *set, const struct tls_report *re
     if (conf->client_crl_file == NULL)
         return 0;
     X509_LOOKUP *lookup = X509_STORE_add_lookup(set->authorities, X509_LOOKUP_file());
-    if (lookup == NULL ||
-        X509_load_crl_file(lookup, conf->client_crl_file, X509_FILETYPE_PEM) <= 0)
+    if (lookup == NULL || X509_load_crl_file(lookup, conf->client_crl_file, X509_FILETYPE_PEM) <= 0)
         return fail_authorities(set, "client_crl_file", conf->client_crl_file, report);
     (void)X509_STORE_set_flags(set->authorities, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
     return 0;

@@ -30,8 +30,8 @@ int names_add(struct names *names, const char *name, uint32_t certificate, unsig
 /* After the last one was added. */
 void names_sort(struct names *names);
 
-/* By the very name, else by the one with "*" for its first label; in any case, a dot at the end does
- * not count. NULL: neither is there. */
+/* By the very name, else by the one with "*" for its first label; in any case, a dot at the end
+ * does not count. NULL: neither is there. */
 const struct names_choice *names_find(const struct names *names, const char *name);
 
 /* The names that are left, each once. */

@@ -13,7 +13,7 @@
 #include "balancer/tls/files.h"
 
 #define KEY_SIZE 160
-#define HOST_SIZE 256
+#define HOST_SIZE OUTBOUND_NAME_SIZE
 
 struct outbound {
     const struct conf_pool_tls *conf;
@@ -181,6 +181,15 @@ static bool is_numeric(const char *host)
 {
     struct in6_addr address;
     return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
+}
+
+void outbound_name(const struct conf_pool_tls *conf, const char *address,
+                   char ret_name[OUTBOUND_NAME_SIZE])
+{
+    char host[HOST_SIZE];
+    host_of(address, host);
+    const char *name = conf->server_name != NULL ? conf->server_name : host;
+    (void)snprintf(ret_name, OUTBOUND_NAME_SIZE, "%s", is_numeric(name) ? "" : name);
 }
 
 /* Whom the endpoint must prove to be. RFC 6066 section 3: addresses are not asked for by name. */

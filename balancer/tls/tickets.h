@@ -1,9 +1,9 @@
 /*
  * Keys for session tickets (RFC 5077, RFC 8446 section 4.6.1), shared by all workers.
  *
- * Random keys rotate: the current one makes tickets, the one before still opens them. Keys of a file
- * stay until the file changes: its first makes tickets, all of them open them. A key is 80 bytes, as
- * nginx has it: name 16, HMAC-SHA-256 32, AES-256 32.
+ * Random keys rotate: the current one makes tickets, the one before still opens them. Keys of a
+ * file stay until the file changes: its first makes tickets, all of them open them. A key is 80
+ * bytes, as nginx has it: name 16, HMAC-SHA-256 32, AES-256 32.
  */
 #ifndef QUOIT_BALANCER_TLS_TICKETS_H
 #define QUOIT_BALANCER_TLS_TICKETS_H
@@ -27,8 +27,8 @@ int tickets_rotate(struct tickets *tickets);
  * when it does not hold 1 to 16 keys; nothing has changed then. */
 int tickets_read(struct tickets *tickets, const char *file);
 
-/* As for SSL_CTX_set_tlsext_ticket_key_evp_cb(), with the tickets that they are for: 1, 2 (open, but
- * to be made anew), 0 (unknown) or -1. Any thread. */
+/* As for SSL_CTX_set_tlsext_ticket_key_evp_cb(), with the tickets that they are for: 1, 2 (open,
+ * but to be made anew), 0 (unknown) or -1. Any thread. */
 int tickets_use(struct tickets *tickets, uint8_t name[16], uint8_t *iv, EVP_CIPHER_CTX *cipher,
                 EVP_MAC_CTX *mac, int is_new);
 

@@ -1,0 +1,186 @@
+#include "balancer/control/certificates.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "balancer/control/address.h"
+#include "balancer/log/log.h"
+#include "balancer/tls/inbound.h"
+#include "balancer/tls/outbound.h"
+
+#define KEY_SIZE 160
+
+struct certificates {
+    const struct conf *conf;
+    struct inbound **inbound;
+    struct outbound **outbound;
+    size_t n_used; /* listeners and pools with TLS */
+    struct metrics_certificate *list;
+    char (*addresses)[ADDRESS_TEXT_SIZE]; /* of the listeners */
+};
+
+static void on_report(void *context, enum tls_severity severity, const char *key, const char *file,
+                      const char *text)
+{
+    (void)context;
+    if (severity == TLS_WARNING)
+        log_event(LOG_WARN, "tls_warning", LOG_STR("key", key), LOG_STR("file", file),
+                  LOG_STR("warning", text));
+    else
+        log_event(LOG_ERROR, "tls_failed", LOG_STR("key", key), LOG_STR("file", file),
+                  LOG_STR("error", text));
+}
+
+static const struct tls_report report = {.say = on_report};
+
+static int load_all(struct certificates *all)
+{
+    const struct conf *conf = all->conf;
+    char key[KEY_SIZE];
+    int rc = 0;
+    for (size_t i = 0; i < conf->n_listeners; i++) {
+        (void)snprintf(key, sizeof key, "listeners.%zu.tls", i);
+        if (conf->listeners[i].tls.n_certificates == 0)
+            continue;
+        all->n_used++;
+        int one = inbound_new(&conf->listeners[i].tls, key, &report, &all->inbound[i]);
+        rc = one != 0 ? one : rc;
+    }
+    for (size_t i = 0; i < conf->n_pools; i++) {
+        (void)snprintf(key, sizeof key, "pools.%s.tls", conf->pools[i].name);
+        if (!conf->pools[i].tls.is_on)
+            continue;
+        all->n_used++;
+        int one = outbound_new(&conf->pools[i].tls, key, &report, &all->outbound[i]);
+        rc = one != 0 ? one : rc;
+    }
+    return rc;
+}
+
+static int allocate(struct certificates *all)
+{
+    const struct conf *conf = all->conf;
+    size_t n = 0;
+    for (size_t i = 0; i < conf->n_listeners; i++)
+        n += conf->listeners[i].tls.n_certificates;
+    all->inbound = calloc(conf->n_listeners + 1, sizeof(void *));
+    all->outbound = calloc(conf->n_pools + 1, sizeof(void *));
+    all->list = calloc(n + 1, sizeof *all->list);
+    all->addresses = calloc(conf->n_listeners + 1, sizeof *all->addresses);
+    if (all->inbound == NULL || all->outbound == NULL || all->list == NULL ||
+        all->addresses == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < conf->n_listeners; i++) {
+        const struct conf_listener *listener = &conf->listeners[i];
+        address_text(listener->host != NULL ? listener->host : "*", listener->port,
+                     all->addresses[i]);
+    }
+    return 0;
+}
+
+int certificates_new(const struct conf *conf, struct certificates **ret_certificates)
+{
+    struct certificates *all = calloc(1, sizeof *all);
+    if (all == NULL)
+        return -ENOMEM;
+    all->conf = conf;
+    int rc = allocate(all);
+    if (rc == 0)
+        rc = load_all(all);
+    if (rc != 0) {
+        certificates_free(all);
+        return rc;
+    }
+    *ret_certificates = all;
+    return 0;
+}
+
+void certificates_free(struct certificates *all)
+{
+    if (all == NULL)
+        return;
+    for (size_t i = 0; all->inbound != NULL && i < all->conf->n_listeners; i++)
+        inbound_free(all->inbound[i]);
+    for (size_t i = 0; all->outbound != NULL && i < all->conf->n_pools; i++)
+        outbound_free(all->outbound[i]);
+    free(all->inbound);
+    free(all->outbound);
+    free(all->list);
+    free(all->addresses);
+    free(all);
+}
+
+static void say_reloaded(const char *name, const char *where, int rc)
+{
+    if (rc == 0)
+        log_event(LOG_INFO, "tls_reloaded", LOG_STR(name, where));
+    else
+        log_event(LOG_ERROR, "tls_kept", LOG_STR(name, where), LOG_ERRNO("error", -rc));
+}
+
+static void reload_inbound(struct certificates *all, size_t i)
+{
+    say_reloaded("listener", all->addresses[i], inbound_load(all->inbound[i], &report));
+}
+
+static void reload_outbound(struct certificates *all, size_t i)
+{
+    say_reloaded("pool", all->conf->pools[i].name, outbound_load(all->outbound[i], &report));
+}
+
+void certificates_reload(struct certificates *all)
+{
+    for (size_t i = 0; i < all->conf->n_listeners; i++)
+        if (all->inbound[i] != NULL)
+            reload_inbound(all, i);
+    for (size_t i = 0; i < all->conf->n_pools; i++)
+        if (all->outbound[i] != NULL)
+            reload_outbound(all, i);
+}
+
+void certificates_look(struct certificates *all, double now_s)
+{
+    for (size_t i = 0; i < all->conf->n_listeners; i++) {
+        if (all->inbound[i] == NULL)
+            continue;
+        if (inbound_has_changed(all->inbound[i]))
+            reload_inbound(all, i);
+        if (inbound_rotate(all->inbound[i], now_s))
+            log_event(LOG_INFO, "ticket_keys_rotated", LOG_STR("listener", all->addresses[i]));
+    }
+    for (size_t i = 0; i < all->conf->n_pools; i++)
+        if (all->outbound[i] != NULL && outbound_has_changed(all->outbound[i]))
+            reload_outbound(all, i);
+}
+
+bool certificates_are_used(const struct certificates *all)
+{
+    return all->n_used > 0;
+}
+
+struct inbound *const *certificates_inbound(const struct certificates *all)
+{
+    return all->inbound;
+}
+
+struct outbound *const *certificates_outbound(const struct certificates *all)
+{
+    return all->outbound;
+}
+
+const struct metrics_certificate *certificates_list(struct certificates *all, size_t *ret_n)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < all->conf->n_listeners; i++) {
+        const char *file;
+        time_t not_after;
+        if (all->inbound[i] == NULL)
+            continue;
+        for (size_t k = 0; inbound_expiry(all->inbound[i], k, &file, &not_after); k++)
+            all->list[n++] = (struct metrics_certificate){
+                .listener = all->addresses[i], .file = file, .not_after = (int64_t)not_after};
+    }
+    *ret_n = n;
+    return all->list;
+}
