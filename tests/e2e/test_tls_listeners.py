@@ -279,8 +279,7 @@ def test_renegotiation_is_refused(quoit, origins, pairs):
         ["openssl", "s_client", "-connect", f"127.0.0.1:{balancer.port}", "-tls1_2"],
         input=b"R\n", capture_output=True, timeout=20,
         check=False)
-    assert b"RENEGOTIATING" in result.stdout
-    assert re.search(rb"(?i)no.renegotiation|handshake failure|ssl alert", result.stderr)
+    assert result.returncode == 1 and b"no renegotiation" in result.stderr
 
 
 def test_big_bodies_pass_both_ways(quoit, origins, authority, pairs):
