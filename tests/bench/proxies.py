@@ -195,7 +195,7 @@ def nghttpx_command(port, origin):
 def configured(template, path, **values):
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     path.write_text(template.format(folder=path.parent, descriptors=limit,
-                                    half_descriptors=(limit - 100) // 2, **values))
+                                    half_descriptors=(limit - 150) // 2, **values))
     return path
 
 
@@ -228,7 +228,7 @@ def running_proxy(name, folder, origin, tools, core=PROXY_CORE, wrapper=()):
     command = [*wrapper, *command_of(name, folder, port, origin, tools)]
     log = folder / "output"
     with running(pinned(core, command), log) as process:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not answers(port):
             if process.poll() is not None or time.monotonic() > deadline:
                 sys.exit(f"{name} did not start:\n{log.read_text()}")
