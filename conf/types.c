@@ -699,7 +699,8 @@ static int parse_alpn(const struct conf_option *option, const char *text, void *
 static void describe_alpn(const struct conf_option *option, FILE *out)
 {
     (void)option;
-    describe_words(alpn_words, out);
+    for (size_t i = 0; alpn_words[i] != NULL; i++)
+        fprintf(out, "%s`%s`", i == 0 ? "" : " or ", alpn_words[i]);
 }
 
 const struct conf_type conf_type_alpn = {CONF_SHAPE_VALUES, parse_alpn, describe_alpn};
