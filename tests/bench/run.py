@@ -275,8 +275,6 @@ def print_instructions(bench, names, cases):
     print("\nInstructions in user space per request:\n")
     for case in cases:
         for name in [name for name in names if takes_part(name, case)]:
-            if name == "nghttpx":
-                continue  # answers nothing under valgrind
             folder = pathlib.Path(tempfile.mkdtemp(dir=bench.folder))
             n = counts.instructions(name, case, folder, bench.origin, bench.tools)
             print(f"- {case.name}, {name}: {n:.0f}", flush=True)
