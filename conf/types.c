@@ -267,11 +267,9 @@ static int parse_word(const struct conf_option *option, const char *text, void *
 
 static void describe_words(const char *const *words, FILE *out)
 {
-    for (size_t i = 0; words[i] != NULL; i++) {
-        const char *before = i == 0 ? "" : ", ";
-        if (i > 0 && words[i + 1] == NULL)
-            before = " or ";
-        fprintf(out, "%s`%s`", before, words[i]);
+    for (const char *const *word = words; *word != NULL; word++) {
+        bool is_last = word[1] == NULL;
+        fprintf(out, "%s`%s`", word == words ? "" : is_last ? " or " : ", ", *word);
     }
 }
 

@@ -1,5 +1,5 @@
 /*
- * Attempts of a request: choosing an endpoint, getting a connection to it, failing, trying again.
+ * Attempts of a request: getting a connection to an endpoint, failing, trying again.
  * Part of request.c's machinery.
  */
 #ifndef QUOIT_BALANCER_PROXY_ATTEMPT_H
@@ -17,9 +17,6 @@ enum step attempt_failed(struct request *request, enum reason reason);
 /* Whether the attempt under way can be given up because of reason without harm: the request may go
  * elsewhere, there is an endpoint for it, and the retry budget has a place, which it then has. */
 bool attempt_may_move(struct request *request, enum reason reason);
-
-/* Whether a session, or a key that must not be served elsewhere, ties it to one endpoint. */
-bool attempt_is_tied(const struct request *request);
 
 /* For a second attempt beside the one under way (hedge.h): whether there can be one, which then has
  * its place in the retry budget; and it, once the first is set aside. Returns the next step. */

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "balancer/proxy/attempt.h"
+#include "balancer/proxy/choice.h"
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/retry.h"
 #include "balancer/proxy/upstream.h"
@@ -13,7 +14,7 @@ uint64_t hedge_moment(const struct request *r)
     const struct conf_retry *conf = &r->pool->retry;
     bool is_plain = h1_method_is_idempotent(r->head.method) &&
                     r->head.framing.body == H1_BODY_NONE && !r->wants_upgrade;
-    if (conf->hedge_ms == 0 || !is_plain || r->aside != NULL || attempt_is_tied(r))
+    if (conf->hedge_ms == 0 || !is_plain || r->aside != NULL || choice_is_tied(r))
         return 0;
     return r->attempt_us + (uint64_t)conf->hedge_ms * 1000;
 }
