@@ -906,7 +906,7 @@ const struct conf_option conf_options[] = {
      .type = &conf_type_number,
      AT(conf_pool, max_idle),
      RANGE(0, 65535),
-     .fallback = "64",
+     .fallback = "256",
      .meaning = "Idle connections kept open to each endpoint, for each worker."},
     {.key = "pools.NAME.max_connection_age",
      .type = &conf_type_duration,

@@ -115,7 +115,7 @@ static void test_a_pool_has_all_defaults(void **state)
     assert_int_equal(pool->retry.hedge_ms, 0);
     assert_number(pool->retry.budget, 0.2);
     assert_int_equal(pool->retry.budget_min, 20);
-    assert_int_equal(pool->max_idle, 64);
+    assert_int_equal(pool->max_idle, 256);
     assert_int_equal(pool->max_connection_age_ms, 0);
     assert_int_equal(pool->max_connection_requests, 0);
     assert_int_equal(pool->max_connections, 0);
