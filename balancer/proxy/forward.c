@@ -265,6 +265,7 @@ static struct span phrase_of(uint16_t status)
 static void add_location(struct head *head, const struct request *r)
 {
     struct span host = part(r, r->head.authority.at, r->head.authority.n);
+    assert(host.p != NULL); /* a request that goes to https names its host */
     const uint8_t *colon = memrchr(host.p, ':', host.n);
     uint16_t port = r->client->listener->redirect_port;
     if (colon != NULL && memchr(colon, ']', host.n - (size_t)(colon - host.p)) == NULL)

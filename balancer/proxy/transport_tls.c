@@ -276,7 +276,7 @@ static void note_peer(struct channel *channel)
         abort();
     memcpy(channel->peer->subject, text, (size_t)n);
     channel->peer->subject[n] = '\0';
-    for (unsigned i = 0; i < SHA256_DIGEST_LENGTH; i++) {
+    for (size_t i = 0; i < SHA256_DIGEST_LENGTH; i++) {
         channel->peer->fingerprint[2 * i] = "0123456789abcdef"[digest[i] >> 4];
         channel->peer->fingerprint[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
     }

@@ -92,7 +92,8 @@ static bool add_name(struct certificate *certificate, const char *text, size_t n
         return false;
     }
     for (char *c = name; *c != '\0'; c++)
-        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c | 0x20) : *c;
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c | 0x20);
     certificate->names[certificate->n_names++] = name;
     return true;
 }

@@ -262,7 +262,7 @@ static unsigned kind_of(const struct certificate *certificate)
 static int load_certificates(struct inbound_set *set, const struct tls_report *report)
 {
     const struct conf_tls *conf = set->inbound->conf;
-    set->certificates = calloc(conf->n_certificates, sizeof *set->certificates);
+    set->certificates = calloc(conf->n_certificates, sizeof(void *));
     if (set->certificates == NULL)
         return -ENOMEM;
     set->n_certificates = conf->n_certificates;

@@ -78,9 +78,11 @@ const struct names_choice *names_find(const struct names *names, const char *nam
         n--;
     if (n == 0 || n > MAX_NAME)
         return NULL;
-    for (size_t i = 0; i < n; i++)
-        plain[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
+    memcpy(plain, name, n);
     plain[n] = '\0';
+    for (char *c = plain; *c != '\0'; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c | 0x20);
     if (plain[0] == '*')
         return NULL; /* no host's name */
     const struct names_choice *exact = look_up(names, plain);
