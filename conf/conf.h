@@ -272,7 +272,7 @@ struct conf_route {
 };
 
 /* Application protocols, in a TLS handshake (RFC 7301). */
-enum conf_alpn { CONF_ALPN_HTTP_1_1 };
+enum conf_alpn { CONF_ALPN_HTTP_1_1, CONF_ALPN_HTTP_2 };
 
 /* Whether clients show certificates of their own. */
 enum conf_client_auth {
@@ -292,7 +292,7 @@ struct conf_tls {
     struct conf_certificate *certificates; /* the first is the default */
     size_t n_certificates;
     bool strict_sni; /* a client that asks for no name of theirs is refused */
-    uint8_t *alpn;   /* enum conf_alpn, in the order of preference */
+    uint8_t *alpn;   /* enum conf_alpn, in the order of preference; none: all of them, HTTP/2 first */
     size_t n_alpn;
     enum conf_tls_version min_version, max_version;
     char *ciphers;       /* of TLS 1.2, as OpenSSL names them */
@@ -306,10 +306,18 @@ struct conf_tls {
     char *client_ca_file, *client_crl_file;
 };
 
+/* Whether clients may speak HTTP/2 without having agreed on it: by prior knowledge. */
+enum conf_http2 {
+    CONF_HTTP2_OFF,
+    CONF_HTTP2_ON,
+    CONF_HTTP2_ONLY, /* nothing else */
+};
+
 struct conf_listener {
     char *host; /* numeric address; NULL: all addresses, IPv6 and IPv4 */
     uint16_t port;
     uint32_t backlog;
+    enum conf_http2 http2;
     bool proxy_protocol; /* every connection begins with a header of it, from a trusted proxy */
     bool defer_accept;   /* the kernel keeps a connection until it has brought its first bytes */
     uint32_t max_connections; /* all workers together; 0: no limit of its own */
@@ -338,8 +346,10 @@ struct conf_client {
     uint32_t max_connections;      /* all workers together; 0: what descriptors allow */
     uint32_t max_connections_per_address; /* 0: no limit; CONF_AUTO_NUMBER: half of all */
     uint32_t max_requests;                /* on one connection; 0: no limit */
-    uint64_t min_body_rate; /* bytes a second over body_timeout_ms; 0: any progress will do */
-    uint64_t min_send_rate; /* the same over send_timeout_ms, of the response */
+    uint32_t http2_max_streams;           /* open at a time on one connection */
+    uint32_t http2_window_bytes; /* of a stream: what a client may send before it is read */
+    uint64_t min_body_rate;      /* bytes a second over body_timeout_ms; 0: any progress will do */
+    uint64_t min_send_rate;      /* the same over send_timeout_ms, of the response */
 
     struct conf_cidr *trusted_proxies; /* what these peers say of their clients is believed */
     size_t n_trusted_proxies;          /* 0: nobody's */

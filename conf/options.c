@@ -63,6 +63,8 @@ static const char *const same_sites[] = {
 static const char *const warnings[] = {[false] = "skip", [true] = "use", NULL};
 static const char *const send_proxies[] = {
     [CONF_SEND_PROXY_OFF] = "off", [CONF_SEND_PROXY_V1] = "v1", [CONF_SEND_PROXY_V2] = "v2", NULL};
+static const char *const http2_words[] = {
+    [CONF_HTTP2_OFF] = "off", [CONF_HTTP2_ON] = "on", [CONF_HTTP2_ONLY] = "only", NULL};
 static const char *const forwarded_families[] = {
     [CONF_FORWARDED_NONE] = "none",
     [CONF_FORWARDED_X] = "x_forwarded",
@@ -187,6 +189,14 @@ const struct conf_option conf_options[] = {
                 "(TCP_DEFER_ACCEPT). With short connections this saves a third of the work. A "
                 "client that says nothing is taken after about a second, and its deadlines begin "
                 "then; one that has said nothing yet when quoit ends is reset."},
+    {.key = "listeners.N.http2",
+     .type = &conf_type_word,
+     AT(conf_listener, http2),
+     .words = http2_words,
+     .fallback = "off",
+     .meaning = "Whether clients may begin with HTTP/2 without having agreed on it (prior "
+                "knowledge, h2c); `only`: nothing else is spoken. With TLS they agree on it: "
+                "`listeners.N.tls.alpn`."},
     {.key = "listeners.N.max_connections",
      .type = &conf_type_number,
      AT(conf_listener, max_connections),
@@ -243,8 +253,8 @@ const struct conf_option conf_options[] = {
     {.key = "listeners.N.tls.alpn",
      .type = &conf_type_alpn,
      ENTRIES(conf_listener, tls.alpn, tls.n_alpn),
-     .fallback = "http/1.1",
-     .meaning = "The protocols that clients may agree on, the best one first."},
+     .meaning = "The protocols that clients may agree on, the best one first. Without it `h2` and "
+                "`http/1.1`."},
     {.key = "listeners.N.tls.min_version",
      .type = &conf_type_word,
      AT(conf_listener, tls.min_version),
@@ -402,6 +412,21 @@ const struct conf_option conf_options[] = {
      RANGE(1, 256),
      .fallback = "100",
      .meaning = "Header fields of a request. More are answered 431."},
+    {.key = "client.http2_max_streams",
+     .type = &conf_type_number,
+     AT(conf, client.http2_max_streams),
+     RANGE(1, 10000),
+     .fallback = "128",
+     .meaning = "Requests under way at a time on one HTTP/2 connection. More are refused "
+                "(`REFUSED_STREAM`) to a client that has not heard of it, else an error."},
+    {.key = "client.http2_window",
+     .type = &conf_type_size,
+     AT(conf, client.http2_window_bytes),
+     RANGE(64 * KIB, 64 * MIB),
+     .fallback = "256k",
+     .meaning = "What a client may send of one request body over HTTP/2 before the endpoint has "
+                "taken it; all streams of a connection together may have four times as much. A "
+                "client that is far away sends faster with more."},
     {.key = "client.max_body_size",
      .type = &conf_type_size,
      AT(conf, client.max_body_bytes),
@@ -432,8 +457,8 @@ const struct conf_option conf_options[] = {
      AT(conf, client.max_requests),
      RANGE(0, UINT32_MAX),
      .fallback = "10000",
-     .meaning = "Requests on one connection; the last one's response says `Connection: close`. 0 "
-                "is no limit."},
+     .meaning = "Requests on one connection; the last one's response says `Connection: close`, on "
+                "an HTTP/2 connection a GOAWAY frame does. 0 is no limit."},
 
     {.key = "client.trusted_proxies",
      .type = &conf_type_cidrs,

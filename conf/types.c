@@ -679,7 +679,8 @@ const struct conf_type conf_type_retry_on = {CONF_SHAPE_VALUES, parse_retry_on, 
 
 /* ---- application protocols */
 
-static const char *const alpn_words[] = {[CONF_ALPN_HTTP_1_1] = "http/1.1", NULL};
+static const char *const alpn_words[] = {
+    [CONF_ALPN_HTTP_1_1] = "http/1.1", [CONF_ALPN_HTTP_2] = "h2", NULL};
 
 static int parse_alpn(const struct conf_option *option, const char *text, void *field,
                       struct conf_arena *arena)

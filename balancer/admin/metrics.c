@@ -159,11 +159,12 @@ static void put_reason(struct page *page, const char *name, unsigned reason, siz
 
 static void put_refused(struct page *page)
 {
-    static const enum reason reasons[] = {REASON_TOO_MANY_CONNECTIONS, REASON_LISTENER_FULL,
-                                          REASON_ADDRESS_FULL,         REASON_NO_DESCRIPTORS,
-                                          REASON_PROXY_REFUSED,        REASON_PROXY_BAD,
-                                          REASON_MEMORY_LIMIT,         REASON_TLS_FAILED,
-                                          REASON_TLS_TIMEOUT,          REASON_TLS_CERTIFICATE};
+    static const enum reason reasons[] = {
+        REASON_TOO_MANY_CONNECTIONS, REASON_LISTENER_FULL, REASON_ADDRESS_FULL,
+        REASON_NO_DESCRIPTORS,       REASON_PROXY_REFUSED, REASON_PROXY_BAD,
+        REASON_MEMORY_LIMIT,         REASON_TLS_FAILED,    REASON_TLS_TIMEOUT,
+        REASON_TLS_CERTIFICATE,      REASON_HTTP2_ERROR,   REASON_HTTP2_RESETS,
+        REASON_HTTP2_FLOOD,          REASON_HTTP2_HEADERS, REASON_CLIENT_TIMEOUT};
     static const char name[] = "client_connections_refused_total";
     put_head(page, name, "counter", "Client connections closed at once, by reason");
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)

@@ -62,6 +62,11 @@ enum fault { FAULT_OTHER, FAULT_ENDPOINT };
     X(UPSTREAM_STATUS, 502, RETRY_IDEMPOTENT, FAULT_ENDPOINT, "upstream_status")                   \
     X(TOTAL_TIMEOUT, 504, RETRY_NEVER, FAULT_OTHER, "total_timeout")                               \
     X(TUNNEL_IDLE, 0, RETRY_NEVER, FAULT_OTHER, "tunnel_idle")                                     \
+    X(PROTOCOL_UNKNOWN, 501, RETRY_NEVER, FAULT_OTHER, "protocol_unknown")                         \
+    X(HTTP2_ERROR, 0, RETRY_NEVER, FAULT_OTHER, "http2_error")                                     \
+    X(HTTP2_RESETS, 0, RETRY_NEVER, FAULT_OTHER, "http2_resets")                                   \
+    X(HTTP2_FLOOD, 0, RETRY_NEVER, FAULT_OTHER, "http2_flood")                                     \
+    X(HTTP2_HEADERS, 0, RETRY_NEVER, FAULT_OTHER, "http2_headers")                                 \
     X(DRAINED, 0, RETRY_NEVER, FAULT_OTHER, "drained")                                             \
     X(INTERNAL, 500, RETRY_NEVER, FAULT_OTHER, "internal")
 

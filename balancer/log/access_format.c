@@ -35,6 +35,13 @@ static void add_course(struct line *line, const struct access_entry *entry)
     line_u64(line, "response_us", entry->response_us);
 }
 
+static struct span version_text(const struct access_entry *entry)
+{
+    static const char texts[][4] = {
+        [ACCESS_HTTP_1_0] = "1.0", [ACCESS_HTTP_1_1] = "1.1", [ACCESS_HTTP_2_0] = "2.0"};
+    return (struct span){(const uint8_t *)texts[entry->version], 3};
+}
+
 static void format_json(struct line *line, const struct access_entry *entry)
 {
     line_time(line, "time", entry->time_us, 6);
@@ -42,7 +49,7 @@ static void format_json(struct line *line, const struct access_entry *entry)
     line_u64(line, "client_port", entry->client_port);
     add_span(line, "method", entry->method);
     add_span(line, "target", entry->target);
-    line_str(line, "version", entry->minor == 0 ? SPAN("1.0") : SPAN("1.1"));
+    line_str(line, "version", version_text(entry));
     add_span(line, "host", entry->host);
     line_u64(line, "status", entry->status);
     add_course(line, entry);
@@ -76,8 +83,9 @@ static void put_request_line(struct line *line, const struct access_entry *entry
     line_put_escaped(line, entry->target.n <= LINE_VALUE_MAX
                                ? entry->target
                                : (struct span){entry->target.p, LINE_VALUE_MAX});
-    line_put(line, entry->target.n <= LINE_VALUE_MAX ? SPAN(" HTTP/1.") : SPAN("... HTTP/1."));
-    line_put(line, entry->minor == 0 ? SPAN("0\"") : SPAN("1\""));
+    line_put(line, entry->target.n <= LINE_VALUE_MAX ? SPAN(" HTTP/") : SPAN("... HTTP/"));
+    line_put(line, version_text(entry));
+    line_put(line, SPAN("\""));
 }
 
 static void format_combined(struct line *line, const struct access_entry *entry)

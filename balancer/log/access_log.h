@@ -23,13 +23,15 @@
 
 struct access_log;
 
+enum access_version { ACCESS_HTTP_1_0, ACCESS_HTTP_1_1, ACCESS_HTTP_2_0 };
+
 /* What a line says. Spans and strings are only read during the call; n == 0 or NULL: absent. */
 struct access_entry {
     uint64_t time_us;   /* Unix time the request head was complete */
     const char *client; /* address without port */
     uint16_t client_port;
     struct span method, target, host, referer, user_agent;
-    uint8_t minor;
+    enum access_version version;
     uint16_t status; /* sent to the client; 0: none */
     enum reason reason;
     const char *pool;     /* name */

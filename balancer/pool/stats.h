@@ -52,6 +52,12 @@ void histogram_add(struct histogram *histogram, uint64_t us);
 #define WORKER_COUNTERS(X)                                                                         \
     X(accepted, "client_connections_total", "Client connections accepted")                         \
     X(closed, "client_connections_closed_total", "Client connections closed")                      \
+    X(h2_sessions, "client_http2_connections_total", "Client connections that speak HTTP/2")       \
+    X(h2_streams, "client_http2_streams_total", "Streams that clients opened with a request")      \
+    X(h2_resets_received, "client_http2_resets_received_total",                                    \
+      "Streams that clients reset (RST_STREAM)")                                                   \
+    X(h2_resets_sent, "client_http2_resets_sent_total",                                            \
+      "Streams of clients that were reset with an error")                                          \
     X(client_bytes_in, "client_received_bytes_total", "Bytes received from clients")               \
     X(client_bytes_out, "client_sent_bytes_total", "Bytes sent to clients")                        \
     X(evicted, "client_connections_evicted_total",                                                 \

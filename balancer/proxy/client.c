@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "balancer/proxy/client_tls.h"
+#include "balancer/proxy/h2_session.h"
 #include "balancer/proxy/listener.h"
 #include "balancer/proxy/peer.h"
 #include "balancer/proxy/request.h"
@@ -16,9 +17,10 @@
 #define LINGER_MS 2000
 #define LINGER_BYTES 1048576
 
+/* What streams read is counted where it comes in. */
 static void count_read(struct client *client, ssize_t n)
 {
-    if (n > 0)
+    if (n > 0 && client->carrier == NULL)
         counter_add(&client->conn.worker->stats.client_bytes_in, (uint64_t)n);
 }
 
@@ -83,6 +85,13 @@ static void on_deadline(struct conn *conn, enum reason reason)
 static const struct conn_ops client_ops = {
     .on_io = on_io, .on_deadline = on_deadline, .use = BUFFER_FOR_REQUEST};
 
+bool client_is_idle(const struct client *client)
+{
+    if (client->session != NULL)
+        return client->session->n_streams == 0;
+    return client->request == NULL && !client->lingers;
+}
+
 /* So many are looked at: the work is bounded, and under attack most of them are idle. */
 #define IDLE_LOOKS 64
 
@@ -128,6 +137,8 @@ void client_accept(struct worker *worker, const struct listener *listener, int f
     client->ticket = ticket;
     conn_init(&client->conn, worker, fd, &client_ops);
     peer_init(client, listener, peer);
+    client->may_speak_h2 = listener->speaks_h2;
+    client->may_speak_h1 = listener->speaks_h1;
     LIST_INSERT_HEAD(&worker->clients, client, link);
     counter_add(&worker->stats.accepted, 1);
     if (client->awaits_proxy && !client->is_trusted) {
@@ -142,24 +153,55 @@ void client_accept(struct worker *worker, const struct listener *listener, int f
     on_io(&client->conn, EV_READ);
 }
 
-void client_close(struct client *client, enum reason reason)
+struct client *client_open_stream(struct client *carrier, const struct transport *transport,
+                                  void *channel)
+{
+    struct worker *worker = carrier->conn.worker;
+    struct client *client = slab_get(&worker->client_slab);
+    *client = *carrier; /* where it comes from and goes to is the same */
+    client->session = NULL;
+    client->may_speak_h2 = false;
+    client->carrier = carrier;
+    client->n_requests = 0;
+    conn_init_over(&client->conn, worker, carrier->conn.fd, &client_ops, transport, channel);
+    return client;
+}
+
+/* What a connection has and a stream has not. */
+static void leave(struct client *client)
 {
     struct conn *conn = &client->conn;
     struct worker *worker = conn->worker;
-    if (!conn_is_open(conn))
-        return;
-    if (client->request != NULL) {
-        request_abort(client->request, reason);
-        (void)request_run(client->request);
-        request_free(client->request);
-        client->request = NULL;
-    }
     if (worker->next_idle == client)
         worker->next_idle = LIST_NEXT(client, link);
     LIST_REMOVE(client, link);
     counter_add(&worker->stats.client_bytes_out, conn->written);
     counter_add(&worker->stats.closed, 1);
     admission_leave(&worker->proxy->admission, &client->ticket);
+}
+
+static void end_session(struct client *client, enum reason reason)
+{
+    if (client->session != NULL)
+        h2_session_free(client->session, reason);
+    client->session = NULL;
+}
+
+void client_close(struct client *client, enum reason reason)
+{
+    struct conn *conn = &client->conn;
+    struct worker *worker = conn->worker;
+    if (!conn_is_open(conn))
+        return;
+    end_session(client, reason);
+    if (client->request != NULL) {
+        request_abort(client->request, reason);
+        (void)request_run(client->request);
+        request_free(client->request);
+        client->request = NULL;
+    }
+    if (client->carrier == NULL)
+        leave(client);
     conn_close(conn);
     worker_bury(worker, &worker->client_slab, client);
 }
@@ -187,6 +229,14 @@ static void close_politely(struct client *client)
     conn_set_deadline(conn, LINGER_MS, REASON_OK);
 }
 
+void client_part(struct client *client)
+{
+    end_session(client, REASON_OK);
+    client->conn.ops = &client_ops;
+    close_politely(client);
+    conn_update(&client->conn);
+}
+
 /* Returns whether there may be another request to begin with now. */
 static bool end_request(struct client *client)
 {
@@ -197,6 +247,10 @@ static bool end_request(struct client *client)
     bool has_response = request->status != 0;
     client->request = NULL;
     request_free(request);
+    if (client->carrier != NULL && ending != ENDING_ABORT) {
+        client_close(client, REASON_OK); /* a stream's only one */
+        return false;
+    }
     switch (ending) {
     case ENDING_KEEP:
         counter_add(&conn->worker->stats.client_bytes_out, conn->written);
@@ -243,10 +297,51 @@ static bool has_no_request(const struct conn *conn)
     return n == 0 || (n == 1 && buffer_bytes(&conn->in)[0] == '\r');
 }
 
+/* Returns whether this is HTTP/2, or may be. What is neither is told so by a session. */
+static bool begin_h2(struct client *client)
+{
+    const struct conn *conn = &client->conn;
+    enum h2_preface preface =
+        h2_preface_find((struct span){buffer_bytes(&conn->in), buffer_used(&conn->in)});
+    if (preface == H2_PREFACE_PART) {
+        wait_for_request(client);
+        return true;
+    }
+    client->may_speak_h2 = false;
+    if (preface == H2_PREFACE_NO && client->may_speak_h1)
+        return false;
+    h2_session_begin(client);
+    return true;
+}
+
+void client_refuse_request(struct client *client, enum reason reason)
+{
+    client->n_requests++;
+    client->request = request_new(client);
+    request_refuse(client->request, reason);
+    client_run(client);
+}
+
+void client_drain(struct client *client)
+{
+    if (client->session != NULL)
+        h2_session_drain(client->session);
+}
+
+void client_drain_last(struct client *client)
+{
+    if (client->session != NULL)
+        h2_session_drain_last(client->session);
+    else if (client_is_idle(client))
+        client_close(client, REASON_DRAINED);
+}
+
 static bool begin_request(struct client *client)
 {
     struct conn *conn = &client->conn;
     struct buffer_pool *buffers = &conn->worker->buffers;
+    if (client->may_speak_h2 && begin_h2(client))
+        return false;
     if (buffer_used(&conn->in) > 0)
         buffer_consume(
             &conn->in, buffers,
@@ -299,6 +394,17 @@ static bool read_header(struct client *client)
     return false;
 }
 
+/* Returns whether TLS is there, and requests may come over the connection itself. */
+static bool shake_hands(struct client *client)
+{
+    if (!client_tls_go_on(client))
+        return false;
+    if (!span_equal(tls_alpn(&client->conn), SPAN("h2")))
+        return true;
+    h2_session_begin(client);
+    return false;
+}
+
 /* Does one thing; returns whether there may be more to do at once. */
 static bool advance(struct client *client)
 {
@@ -306,7 +412,7 @@ static bool advance(struct client *client)
     if (request == NULL && client->awaits_proxy)
         return read_header(client);
     if (request == NULL)
-        return client->awaits_tls ? client_tls_go_on(client) : begin_request(client);
+        return client->awaits_tls ? shake_hands(client) : begin_request(client);
     if (client->conn.error != 0)
         request_abort(request, REASON_CLIENT_GONE);
     return !request_run(request) && end_request(client);
@@ -316,6 +422,8 @@ void client_run(struct client *client)
 {
     while (conn_is_open(&client->conn) && !client->lingers && advance(client))
         ;
+    if (client->session != NULL)
+        return; /* has begun, and looks after the connection itself */
     conn_update(&client->conn);
     if (client->request != NULL && client->request->upstream != NULL)
         conn_update(&client->request->upstream->conn);

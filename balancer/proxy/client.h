@@ -2,6 +2,9 @@
  * A client's connection: reads requests one after the other, keeps or closes the connection. On a
  * listener that expects the PROXY protocol its header comes first, from a trusted proxy, and what
  * it says is taken for the connection's own addresses from then on.
+ *
+ * With HTTP/2 a connection's client is the carrier of a session (h2_session.h), and each of its
+ * streams is a client of its own, with one request.
  */
 #ifndef QUOIT_BALANCER_PROXY_CLIENT_H
 #define QUOIT_BALANCER_PROXY_CLIENT_H
@@ -12,12 +15,14 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
+#include "balancer/http/h1.h"
 #include "balancer/http/proxy_protocol.h"
 #include "balancer/http/span.h"
 #include "balancer/proxy/admission.h"
 #include "balancer/proxy/conn.h"
 
 struct conf_listener;
+struct h2_session;
 struct listener;
 struct request;
 struct worker;
@@ -27,6 +32,8 @@ struct client {
     LIST_ENTRY(client) link;
     struct request *request;              /* the one being served; NULL between requests */
     const struct conf_listener *listener; /* that it came to */
+    struct h2_session *session;           /* it carries one; else NULL */
+    struct client *carrier;               /* it is a stream of this one's session; else NULL */
     struct admission_ticket ticket;
     uint64_t n_requests;
     uint64_t lingered_bytes;
@@ -36,6 +43,7 @@ struct client {
     bool is_secure;    /* it is */
     bool is_proxied;   /* it has, with addresses */
     bool is_trusted;   /* a proxy that may say who its client is */
+    bool may_speak_h2, may_speak_h1;
     uint8_t address_n;
     uint16_t port;
     char address[INET6_ADDRSTRLEN]; /* numeric; IPv4 in its own form also on IPv6 sockets */
@@ -64,10 +72,30 @@ void client_close(struct client *client, enum reason reason);
  */
 void client_refuse(struct client *client, enum reason reason);
 
-static inline bool client_is_idle(const struct client *client)
+bool client_is_idle(const struct client *client);
+
+/* A stream of carrier's session, over this transport whose own channel is. Closed with
+ * client_close(); its request's first bytes are to be read. */
+struct client *client_open_stream(struct client *carrier, const struct transport *transport,
+                                  void *channel);
+
+/* The connection that the client's bytes come over in the end. */
+static inline const struct conn *client_wire(const struct client *client)
 {
-    return client->request == NULL && !client->lingers;
+    return client->carrier != NULL ? &client->carrier->conn : &client->conn;
 }
+
+/* Answers a request that was not read with what reason says. */
+void client_refuse_request(struct client *client, enum reason reason);
+
+/* The session is over and has said all: ends the connection so that the peer reads that. */
+void client_part(struct client *client);
+
+/* The worker drains: a session tells its peer to open no more streams. */
+void client_drain(struct client *client);
+
+/* A while later: closes if it is idle, a session once its streams are through. */
+void client_drain_last(struct client *client);
 
 /* Whether client.max_requests allows more than the request that is being served. */
 bool client_may_ask_again(const struct client *client);

@@ -38,14 +38,24 @@ static void on_timer(struct ev_loop *loop, struct ev_timer *timer, int revents)
     }
 }
 
-void conn_init(struct conn *conn, struct worker *worker, int fd, const struct conn_ops *ops)
+void conn_init_over(struct conn *conn, struct worker *worker, int fd, const struct conn_ops *ops,
+                    const struct transport *transport, void *channel)
 {
-    *conn = (struct conn){
-        .ops = ops, .transport = &transport_socket, .worker = worker, .fd = fd, .watched = EV_READ};
+    *conn = (struct conn){.ops = ops,
+                          .transport = transport,
+                          .channel = channel,
+                          .worker = worker,
+                          .fd = fd,
+                          .watched = EV_READ};
     ev_io_init(&conn->io, on_io, fd, EV_READ);
     conn->io.data = conn;
     ev_init(&conn->timer, on_timer);
     conn->timer.data = conn;
+}
+
+void conn_init(struct conn *conn, struct worker *worker, int fd, const struct conn_ops *ops)
+{
+    conn_init_over(conn, worker, fd, ops, &transport_socket, NULL);
     ev_io_start(worker->loop, &conn->io);
 }
 

@@ -59,6 +59,12 @@ struct conn {
 /* Takes over fd (non-blocking) and begins to watch for reading. */
 void conn_init(struct conn *conn, struct worker *worker, int fd, const struct conn_ops *ops);
 
+/* The same for bytes that travel otherwise: over transport, whose own channel is. fd is not
+ * watched.
+ */
+void conn_init_over(struct conn *conn, struct worker *worker, int fd, const struct conn_ops *ops,
+                    const struct transport *transport, void *channel);
+
 /* Stops watching, closes the descriptor, gives the buffers back. Idempotent. */
 void conn_close(struct conn *conn);
 

@@ -185,6 +185,9 @@ void listener_start(struct listener *listener, struct worker *worker,
                                   .index = (uint32_t)(conf - worker->proxy->conf->listeners),
                                   .fd = fd,
                                   .port = conf->port,
+                                  .speaks_h2 = conf->http2 == CONF_HTTP2_ON ||
+                                               conf->http2 == CONF_HTTP2_ONLY,
+                                  .speaks_h1 = conf->http2 != CONF_HTTP2_ONLY,
                                   .expects_proxy = conf->proxy_protocol,
                                   .reserve = open_reserve()};
     ev_io_init(&listener->io, on_accept, fd, EV_READ);

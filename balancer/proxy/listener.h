@@ -21,6 +21,8 @@ struct listener {
     uint32_t index; /* into conf->listeners */
     int fd;
     uint16_t port;
+    bool speaks_h2; /* to those that begin so (prior knowledge) */
+    bool speaks_h1;
     bool expects_proxy; /* connections begin with a header of the PROXY protocol */
     int reserve; /* a descriptor kept to accept and close one connection when there is no other */
     struct ev_io io;

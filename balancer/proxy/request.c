@@ -206,6 +206,13 @@ static struct span key_now(const struct request *r)
     return is_in_head ? (struct span){r->message + r->key_at, r->key.n} : r->key;
 }
 
+static enum access_version version_of(const struct request *r)
+{
+    if (r->client->carrier != NULL)
+        return ACCESS_HTTP_2_0;
+    return r->head.minor == 0 ? ACCESS_HTTP_1_0 : ACCESS_HTTP_1_1;
+}
+
 static void describe_head(const struct request *r, struct access_entry *entry)
 {
     if (r->message == NULL)
@@ -216,7 +223,7 @@ static void describe_head(const struct request *r, struct access_entry *entry)
     entry->host = (struct span){r->message + h->authority.at, h->authority.n};
     entry->referer = field_value(r, H1_REFERER);
     entry->user_agent = field_value(r, H1_USER_AGENT);
-    entry->minor = h->minor;
+    entry->version = version_of(r);
     entry->key = key_now(r);
     entry->request_id = trail_request_id(r);
     entry->trace_id = trail_trace_id(r);
@@ -225,11 +232,11 @@ static void describe_head(const struct request *r, struct access_entry *entry)
 static void describe_tls(const struct request *r, struct access_entry *entry)
 {
     struct tls_facts facts;
-    tls_facts(&r->client->conn, &facts);
+    tls_facts(client_wire(r->client), &facts);
     entry->tls = facts.version;
     entry->cipher = facts.cipher;
     entry->sni = facts.name;
-    entry->alpn = tls_alpn(&r->client->conn);
+    entry->alpn = tls_alpn(client_wire(r->client));
 }
 
 static void write_log(const struct request *r)
@@ -353,6 +360,13 @@ void request_fail(struct request *r, enum reason reason)
 void request_on_aside(struct request *r)
 {
     go_on(r, hedge_on_io(r));
+}
+
+void request_refuse(struct request *r, enum reason reason)
+{
+    r->begun_us = worker_now_us(request_worker(r));
+    r->begun_at = ev_now(request_worker(r)->loop);
+    request_fail(r, reason);
 }
 
 void request_abort(struct request *r, enum reason reason)

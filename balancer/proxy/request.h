@@ -146,6 +146,9 @@ void request_fail(struct request *request, enum reason reason);
 /* Something has come on the connection that is set aside. The caller runs the client afterwards. */
 void request_on_aside(struct request *request);
 
+/* Its head was not read: it is answered as reason says. */
+void request_refuse(struct request *request, enum reason reason);
+
 /* Ends it whatever its state. */
 void request_abort(struct request *request, enum reason reason);
 

@@ -315,7 +315,7 @@ static void add_certificate(struct head *head, const struct request *r)
     struct tls_facts facts;
     if (!r->client->is_secure || r->client->listener->tls.client_auth == CONF_CLIENT_AUTH_NONE)
         return;
-    tls_facts(&r->client->conn, &facts);
+    tls_facts(client_wire(r->client), &facts);
     if (facts.subject != NULL && conf->subject_header != NULL)
         head_add_field(head, span_of(conf->subject_header), span_of(facts.subject));
     if (facts.fingerprint != NULL && conf->fingerprint_header != NULL)
@@ -338,6 +338,16 @@ static void add_names(struct head *head, const struct request *r)
                        (struct span){trail->made_traceparent, TRACEPARENT_BYTES});
 }
 
+static void add_via(struct head *head, const struct request *r)
+{
+    if (r->client->carrier != NULL)
+        head_add(head, SPAN("Via: 2.0 quoit\r\n"));
+    else if (r->head.minor == 1)
+        head_add(head, SPAN("Via: 1.1 quoit\r\n"));
+    else
+        head_add(head, SPAN("Via: 1.0 quoit\r\n"));
+}
+
 void trail_add(struct head *head, const struct request *r)
 {
     enum conf_forwarded_family family =
@@ -354,7 +364,7 @@ void trail_add(struct head *head, const struct request *r)
         head_add_u64(head, r->trail.max_forwards);
         head_add(head, SPAN("\r\n"));
     }
-    head_add(head, r->head.minor == 1 ? SPAN("Via: 1.1 quoit\r\n") : SPAN("Via: 1.0 quoit\r\n"));
+    add_via(head, r);
 }
 
 /* ---- and for the client ---- */

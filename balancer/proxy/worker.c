@@ -12,6 +12,8 @@
 #include "balancer/log/log.h"
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/clock.h"
+#include "balancer/proxy/h2_session.h"
+#include "balancer/proxy/h2_stream.h"
 #include "balancer/proxy/keying.h"
 #include "balancer/proxy/listener.h"
 #include "balancer/proxy/request.h"
@@ -172,8 +174,7 @@ static void on_drain_idle(struct ev_loop *loop, struct ev_timer *timer, int reve
     struct client *client, *next;
     for (client = LIST_FIRST(&worker->clients); client != NULL; client = next) {
         next = LIST_NEXT(client, link);
-        if (client_is_idle(client))
-            client_close(client, REASON_DRAINED);
+        client_drain_last(client);
     }
 }
 
@@ -183,6 +184,9 @@ static void begin_drain(struct worker *worker)
     for (size_t i = 0; i < worker->proxy->conf->n_listeners; i++)
         listener_drain(&worker->listeners[i]);
     atomic_store(&worker->is_drained, true);
+    struct client *client;
+    LIST_FOREACH(client, &worker->clients, link)
+    client_drain(client);
     ev_timer_set(&worker->drain_timer, DRAIN_IDLE_MS / 1000.0, 0);
     ev_timer_start(worker->loop, &worker->drain_timer);
 }
@@ -298,6 +302,8 @@ static void dispose(struct worker *worker)
     slab_fini(&worker->request_slab);
     slab_fini(&worker->fields_slab);
     slab_fini(&worker->key_slab);
+    slab_fini(&worker->h2_session_slab);
+    slab_fini(&worker->h2_stream_slab);
     buffer_pool_fini(&worker->buffers);
     pipe_pool_fini(&worker->pipes);
     if (worker->loop != NULL)
@@ -316,6 +322,8 @@ static int prepare(struct worker *worker)
     slab_init(&worker->request_slab, sizeof(struct request), 1024);
     slab_init(&worker->fields_slab, sizeof(struct request_fields), 1024);
     slab_init(&worker->key_slab, keying_size(), 1024);
+    slab_init(&worker->h2_session_slab, sizeof(struct h2_session), 1024);
+    slab_init(&worker->h2_stream_slab, sizeof(struct h2_stream), 1024);
     buffer_pool_init(&worker->buffers, conf->buffer_bytes);
     worker->buffers.limit_bytes = worker->proxy->memory_bytes / conf->workers;
     memory_init(&worker->memory);

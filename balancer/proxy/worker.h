@@ -103,6 +103,7 @@ struct worker {
     struct memory memory;
     struct pipe_pool pipes;
     struct slab client_slab, upstream_slab, request_slab, fields_slab, key_slab;
+    struct slab h2_session_slab, h2_stream_slab;
     struct corpse *dead; /* closed in this turn; freed at its end */
     uint32_t n_dead, max_dead;
     char date[40]; /* "Date: …\r\n", of the second date_at_s */

@@ -435,9 +435,14 @@ int inbound_load(struct inbound *inbound, const struct tls_report *report)
 
 static void list_protocols(struct inbound *inbound)
 {
-    static const char *const names[] = {[CONF_ALPN_HTTP_1_1] = "http/1.1"};
-    for (size_t i = 0; i < inbound->conf->n_alpn; i++) {
-        const char *name = names[inbound->conf->alpn[i]];
+    static const char *const names[] = {
+        [CONF_ALPN_HTTP_1_1] = "http/1.1", [CONF_ALPN_HTTP_2] = "h2"};
+    static const uint8_t usual[] = {CONF_ALPN_HTTP_2, CONF_ALPN_HTTP_1_1};
+    bool is_said = inbound->conf->n_alpn > 0;
+    const uint8_t *protocols = is_said ? inbound->conf->alpn : usual;
+    size_t n_protocols = is_said ? inbound->conf->n_alpn : sizeof usual;
+    for (size_t i = 0; i < n_protocols; i++) {
+        const char *name = names[protocols[i]];
         size_t n = strlen(name);
         if (inbound->alpn_n + 1 + n > sizeof inbound->alpn)
             return; /* one of them twice */

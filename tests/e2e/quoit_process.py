@@ -134,13 +134,15 @@ class Quoit:
 
     def _spawn(self):
         self.expected_status = 0
+        configuration = dict(self.configuration)
+        listener = configuration.pop("listener", {})  # options of the listener that there is
         whole = merge(DEFAULTS, {
-            "listeners": [{"address": f"127.0.0.1:{self.port}"}],
+            "listeners": [{"address": f"127.0.0.1:{self.port}", **listener}],
             "admin": {"address": f"127.0.0.1:{self.admin_port}"},
             "log": {"access": str(self.access_path)},
         })
         path = self.folder / f"{self.name}.yaml"
-        path.write_text(json.dumps(merge(whole, self.configuration), indent=2))
+        path.write_text(json.dumps(merge(whole, configuration), indent=2))
         with open(self.stderr_path, "ab") as stderr:
             self.process = subprocess.Popen(
                 [str(BINARY), "serve", "--config", str(path)], stdin=subprocess.DEVNULL,

@@ -22,7 +22,7 @@ static struct access_entry usual(void)
                                  .host = SPAN("example.com"),
                                  .referer = SPAN("http://r/"),
                                  .user_agent = SPAN("curl/7.88.1"),
-                                 .minor = 1,
+                                 .version = ACCESS_HTTP_1_1,
                                  .status = 200,
                                  .reason = REASON_OK,
                                  .pool = "images",

@@ -61,7 +61,7 @@ static bool add(struct access_log *log, uint32_t worker, unsigned number)
     struct access_entry entry = {.client = "192.0.2.7",
                                  .method = SPAN("GET"),
                                  .target = SPAN("/some/usual/target?with=query"),
-                                 .minor = 1,
+                                 .version = ACCESS_HTTP_1_1,
                                  .status = 200,
                                  .key = {(const uint8_t *)key, (size_t)n}};
     return access_log_add(log, worker, &entry);

@@ -1,0 +1,20 @@
+#include "balancer/proxy/h2_guard.h"
+
+/* A browser that leaves a page gives up all that is under way at once; no program keeps that up. */
+static const struct {
+    uint64_t burst, each_us; /* one more every each_us */
+} budgets[] = {
+    [H2_NUISANCE_RESET] = {500, 25000},
+    [H2_NUISANCE_CONTROL] = {1000, 10000},
+    [H2_NUISANCE_EMPTY] = {100, 50000},
+};
+
+bool h2_guard_count(struct h2_guard *guard, enum h2_nuisance nuisance, uint64_t now_us)
+{
+    uint64_t *spent_us = &guard->spent_us[nuisance];
+    uint64_t each_us = budgets[nuisance].each_us;
+    if (*spent_us < now_us)
+        *spent_us = now_us;
+    *spent_us += each_us;
+    return *spent_us - now_us <= budgets[nuisance].burst * each_us;
+}

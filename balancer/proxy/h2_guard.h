@@ -1,0 +1,27 @@
+/*
+ * What an HTTP/2 peer may make us do for nothing, by kind: a budget that is full at first and
+ * refills with time. Honest clients stay far below; who uses one up is told to calm down and cut
+ * off. Pure.
+ */
+#ifndef QUOIT_BALANCER_PROXY_H2_GUARD_H
+#define QUOIT_BALANCER_PROXY_H2_GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum h2_nuisance {
+    H2_NUISANCE_RESET,   /* a request given up before its answer, by either side: CVE-2023-44487,
+                            CVE-2025-8671 */
+    H2_NUISANCE_CONTROL, /* SETTINGS, PING, PRIORITY, windows opened by a few bytes */
+    H2_NUISANCE_EMPTY,   /* DATA that brings neither bytes nor an end */
+    H2_NUISANCES
+};
+
+struct h2_guard {
+    uint64_t spent_us[H2_NUISANCES]; /* the moment up to which the budget is used up */
+};
+
+/* Counts one at now_us, on a clock that is far from 0; whether it was still within the budget. */
+bool h2_guard_count(struct h2_guard *guard, enum h2_nuisance nuisance, uint64_t now_us);
+
+#endif

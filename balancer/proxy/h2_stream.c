@@ -1,0 +1,450 @@
+#include "balancer/proxy/h2_stream.h"
+
+#include <errno.h>
+
+#include "balancer/proxy/client.h"
+#include "balancer/proxy/h2_session.h"
+#include "balancer/proxy/worker.h"
+
+/* What is written and waits for its window. */
+#define OUTBOX_BYTES 65536
+
+static struct worker *worker_of(const struct h2_stream *stream)
+{
+    return stream->session->carrier->conn.worker;
+}
+
+static struct buffer_pool *pool_of(const struct h2_stream *stream)
+{
+    return &worker_of(stream)->buffers;
+}
+
+void h2_stream_make_ready(struct h2_stream *stream)
+{
+    struct h2_session *session = stream->session;
+    if (stream->is_ready)
+        return;
+    stream->is_ready = true;
+    session->n_ready++;
+    TAILQ_INSERT_TAIL(&session->ready, stream, ready_link);
+    h2_session_wake(session);
+}
+
+struct h2_stream *h2_stream_new(struct h2_session *session, int32_t id)
+{
+    struct worker *worker = session->carrier->conn.worker;
+    struct h2_stream *stream = slab_get(&worker->h2_stream_slab);
+    *stream = (struct h2_stream){.session = session, .id = id, .is_open = true};
+    stream->client = client_open_stream(session->carrier, &transport_h2, stream);
+    TAILQ_INSERT_TAIL(&session->all, stream, link);
+    session->n_streams++;
+    counter_add(&worker->stats.h2_streams, 1);
+    h2_stream_make_ready(stream);
+    return stream;
+}
+
+static void free_stream(struct h2_stream *stream)
+{
+    struct h2_session *session = stream->session;
+    struct worker *worker = worker_of(stream);
+    if (stream->is_ready) {
+        TAILQ_REMOVE(&session->ready, stream, ready_link);
+        session->n_ready--;
+    }
+    if (stream->is_orphan)
+        TAILQ_REMOVE(&session->orphans, stream, orphan_link);
+    TAILQ_REMOVE(&session->all, stream, link);
+    session->n_streams--;
+    session->quiet_us = worker_now_us(worker);
+    chain_clear(&stream->inbox.bytes, &worker->buffers);
+    chain_clear(&stream->outbox.payload, &worker->buffers);
+    if (stream->outbox.trailers != NULL)
+        buffer_pool_put(&worker->buffers, stream->outbox.trailers);
+    worker_bury(worker, &worker->h2_stream_slab, stream);
+}
+
+void h2_stream_closed(struct h2_stream *stream)
+{
+    stream->is_open = false;
+    if (stream->client == NULL)
+        free_stream(stream);
+    else
+        h2_stream_make_ready(stream);
+}
+
+void h2_stream_free(struct h2_stream *stream, enum reason reason)
+{
+    stream->is_open = false;
+    if (stream->client != NULL)
+        client_close(stream->client, reason); /* frees it */
+    else
+        free_stream(stream);
+}
+
+/* ---- the request's side ---- */
+
+void h2_stream_take(struct h2_stream *stream, struct span payload)
+{
+    if (stream->client == NULL || stream->inbox.has_ended) {
+        (void)nghttp2_session_consume_connection(stream->session->ng, payload.n);
+        return;
+    }
+    h2_inbox_add_payload(&stream->inbox, pool_of(stream), payload);
+    h2_stream_make_ready(stream);
+}
+
+static bool is_tunnel(const struct h2_stream *stream)
+{
+    return stream->outbox.step == H2_OUTBOX_BODY && stream->outbox.body.kind == H1_BODY_UNTIL_CLOSE;
+}
+
+/* The end of a request is no end of the connection that it would have come over. */
+static bool reads_end(const struct h2_stream *stream)
+{
+    return stream->inbox.has_ended && is_tunnel(stream) && !h2_inbox_has_bytes(&stream->inbox);
+}
+
+static ssize_t stream_read(struct conn *conn, void *bytes, size_t n)
+{
+    struct h2_stream *stream = conn->channel;
+    size_t payload;
+    size_t done = h2_inbox_read(&stream->inbox, pool_of(stream), bytes, n, &payload);
+    if (payload > 0) {
+        (void)nghttp2_session_consume(stream->session->ng, stream->id, payload);
+        h2_session_wake(stream->session);
+    }
+    if (done == 0 && !reads_end(stream)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return (ssize_t)done;
+}
+
+/* ---- the response's side ---- */
+
+/* Names are made lower case by nghttp2. */
+static nghttp2_nv *as_nv(const struct h2_field *fields, uint32_t n, nghttp2_nv *nv)
+{
+    for (uint32_t i = 0; i < n; i++)
+        nv[i] = (nghttp2_nv){.name = (uint8_t *)fields[i].name.p,
+                             .namelen = fields[i].name.n,
+                             .value = (uint8_t *)fields[i].value.p,
+                             .valuelen = fields[i].value.n};
+    return nv;
+}
+
+static void send_trailers(const struct h2_stream *stream)
+{
+    struct h2_field fields[H2_MAX_RESPONSE_FIELDS];
+    nghttp2_nv nv[H2_MAX_RESPONSE_FIELDS];
+    uint32_t total;
+    const struct h2_outbox *outbox = &stream->outbox;
+    int n = h2_trailers_read((struct span){outbox->trailers, outbox->trailers_n}, fields,
+                             H2_MAX_RESPONSE_FIELDS, &total);
+    if (n > 0)
+        (void)nghttp2_submit_trailer(stream->session->ng, stream->id,
+                                     as_nv(fields, (uint32_t)n, nv), (size_t)n);
+}
+
+static void look_at_orphan(struct h2_stream *stream, size_t n)
+{
+    const struct conf_client *conf = &worker_of(stream)->proxy->conf->client;
+    const struct pace pace = {(uint64_t)conf->send_timeout_ms * 1000, conf->min_send_rate};
+    if (stream->is_orphan)
+        patience_look(&stream->patience, &pace, worker_now_us(worker_of(stream)),
+                      stream->patience.seen_bytes + n);
+}
+
+/* nghttp2 asks for payload. */
+static ssize_t provide(nghttp2_session *ng, int32_t id, uint8_t *bytes, size_t n, uint32_t *flags,
+                       nghttp2_data_source *source, void *context)
+{
+    (void)ng, (void)id, (void)context;
+    struct h2_stream *stream = source->ptr;
+    struct h2_outbox *outbox = &stream->outbox;
+    size_t done = chain_take(&outbox->payload, pool_of(stream), bytes, n);
+    if (outbox->payload.n == 0 && outbox->step == H2_OUTBOX_END) {
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (outbox->trailers != NULL) {
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+            send_trailers(stream);
+        }
+    } else if (done == 0) {
+        outbox->is_deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    look_at_orphan(stream, done);
+    if (stream->client != NULL && stream->client->conn.wants_write)
+        h2_stream_make_ready(stream);
+    return (ssize_t)done;
+}
+
+static void resume(struct h2_stream *stream)
+{
+    h2_session_wake(stream->session);
+    if (!stream->outbox.is_deferred)
+        return;
+    stream->outbox.is_deferred = false;
+    (void)nghttp2_session_resume_data(stream->session->ng, stream->id);
+}
+
+static ssize_t fail(void)
+{
+    errno = EPIPE;
+    return -1;
+}
+
+static int submit_head(struct h2_stream *stream, const struct h2_response *response)
+{
+    nghttp2_session *ng = stream->session->ng;
+    nghttp2_nv nv[H2_MAX_RESPONSE_FIELDS];
+    (void)as_nv(response->fields, response->n_fields, nv);
+    if (response->status < 200)
+        return nghttp2_submit_headers(ng, NGHTTP2_FLAG_NONE, stream->id, NULL, nv,
+                                      response->n_fields, NULL);
+    nghttp2_data_provider provider = {.source = {.ptr = stream}, .read_callback = provide};
+    bool has_body = response->framing.body != H1_BODY_NONE;
+    return nghttp2_submit_response(ng, stream->id, nv, response->n_fields,
+                                   has_body ? &provider : NULL);
+}
+
+/* Heads are staged as a whole, so they come as a whole. */
+static ssize_t take_head(struct h2_stream *stream, struct span bytes)
+{
+    struct h2_outbox *outbox = &stream->outbox;
+    struct h2_response response;
+    if (!h2_response_read(bytes, outbox->asked, &response) || submit_head(stream, &response) != 0)
+        return fail();
+    if (response.status >= 200) {
+        h1_body_init(&outbox->body, &response.framing, REASON_INTERNAL);
+        outbox->step = response.framing.body == H1_BODY_NONE ? H2_OUTBOX_END : H2_OUTBOX_BODY;
+    }
+    if (is_tunnel(stream) && stream->inbox.has_ended)
+        h2_stream_make_ready(stream);
+    h2_session_wake(stream->session);
+    return response.head_n;
+}
+
+static ssize_t take_trailers(struct h2_stream *stream, struct span bytes)
+{
+    struct h2_outbox *outbox = &stream->outbox;
+    struct h2_field fields[H2_MAX_RESPONSE_FIELDS];
+    uint32_t total;
+    int n = h2_trailers_read(bytes, fields, H2_MAX_RESPONSE_FIELDS, &total);
+    if (n < 0 || total > pool_of(stream)->small.size)
+        return fail();
+    if (n > 0) {
+        outbox->trailers = buffer_pool_get(pool_of(stream));
+        outbox->trailers_n = total;
+        memcpy(outbox->trailers, bytes.p, total);
+    }
+    outbox->step = H2_OUTBOX_END;
+    return total;
+}
+
+static ssize_t take_body(struct h2_stream *stream, struct span bytes)
+{
+    struct h2_outbox *outbox = &stream->outbox;
+    struct h1_run run;
+    size_t room = OUTBOX_BYTES - outbox->payload.n, n = 0;
+    if (room == 0)
+        return 0;
+    enum h1_status status = h1_body_next(&outbox->body, bytes.p, bytes.n, &run);
+    bytes = (struct span){bytes.p + run.skip, bytes.n - run.skip};
+    if (status == H1_DATA) {
+        n = run.n < room ? run.n : room;
+        chain_add(&outbox->payload, pool_of(stream), (struct span){bytes.p, n});
+        h1_body_take(&outbox->body, n);
+        if (outbox->body.kind == H1_BODY_LENGTH && outbox->body.left == 0)
+            outbox->step = H2_OUTBOX_END;
+    } else if (status == H1_TRAILERS) {
+        ssize_t taken = take_trailers(stream, bytes);
+        if (taken < 0)
+            return -1;
+        n = (size_t)taken;
+    } else if (status != H1_MORE) {
+        return fail();
+    }
+    resume(stream);
+    return (ssize_t)(run.skip + n);
+}
+
+/* Takes what there is room for; 0: nothing now. */
+static ssize_t take_some(struct h2_stream *stream, struct span bytes)
+{
+    switch (stream->outbox.step) {
+    case H2_OUTBOX_HEAD:
+        return take_head(stream, bytes);
+    case H2_OUTBOX_BODY:
+        return take_body(stream, bytes);
+    default:
+        return fail(); /* nothing follows a response */
+    }
+}
+
+/* All it can of one run; less than all: there is no room, or with *failed set it is wrong. */
+static size_t take_run(struct h2_stream *stream, struct span bytes, bool *failed)
+{
+    size_t taken = 0;
+    while (taken < bytes.n) {
+        ssize_t n = take_some(stream, (struct span){bytes.p + taken, bytes.n - taken});
+        if (n <= 0) {
+            *failed = n < 0;
+            break;
+        }
+        taken += (size_t)n;
+    }
+    return taken;
+}
+
+static ssize_t stream_write(struct conn *conn, const struct iovec *iov, int n_iov)
+{
+    struct h2_stream *stream = conn->channel;
+    size_t taken = 0;
+    bool failed = !stream->is_open;
+    if (failed)
+        errno = EPIPE;
+    for (int i = 0; i < n_iov && !failed; i++) {
+        size_t n = take_run(stream, (struct span){iov[i].iov_base, iov[i].iov_len}, &failed);
+        taken += n;
+        if (n < iov[i].iov_len)
+            break;
+    }
+    if (failed)
+        return -1;
+    if (taken == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return (ssize_t)taken;
+}
+
+static void stream_end_write(struct conn *conn)
+{
+    struct h2_stream *stream = conn->channel;
+    if (!is_tunnel(stream))
+        return;
+    stream->outbox.step = H2_OUTBOX_END;
+    resume(stream);
+}
+
+/* ---- events ---- */
+
+/* What of this the stream is ready for. */
+static int pending_events(const struct h2_stream *stream, int events)
+{
+    bool can_read = h2_inbox_has_bytes(&stream->inbox) || reads_end(stream);
+    bool can_write = stream->outbox.payload.n < OUTBOX_BYTES;
+    return events & ((can_read ? EV_READ : 0) | (can_write ? EV_WRITE : 0));
+}
+
+static void stream_watch(struct conn *conn, int events)
+{
+    struct h2_stream *stream = conn->channel;
+    if (pending_events(stream, events) != 0)
+        h2_stream_make_ready(stream);
+}
+
+void h2_stream_run(struct h2_stream *stream)
+{
+    struct client *client = stream->client;
+    if (client == NULL)
+        return;
+    /* Where both sides have ended the request's last bytes may still be on their way. */
+    bool is_whole = stream->outbox.is_sent && stream->inbox.has_ended;
+    if (!stream->is_open && !is_whole) {
+        client_close(client, REASON_CLIENT_GONE);
+        return;
+    }
+    if (stream->refusal != REASON_OK) {
+        client_refuse_request(client, stream->refusal);
+        return;
+    }
+    int events = pending_events(stream, client->conn.watched);
+    if (events == 0)
+        return;
+    client->conn.ops->on_io(&client->conn, events);
+    if (stream->client != NULL && pending_events(stream, client->conn.watched & EV_READ) != 0)
+        h2_stream_make_ready(stream);
+}
+
+static uint64_t stream_count_queued(const struct conn *conn)
+{
+    const struct h2_stream *stream = conn->channel;
+    return stream->outbox.payload.n;
+}
+
+static bool stream_is_quiet(struct conn *conn)
+{
+    const struct h2_stream *stream = conn->channel;
+    return !h2_inbox_has_bytes(&stream->inbox) && !reads_end(stream);
+}
+
+/* ---- the end ---- */
+
+static void stream_spoil(struct conn *conn)
+{
+    struct h2_stream *stream = conn->channel;
+    stream->is_spoiled = true;
+}
+
+static void reset(struct h2_stream *stream, uint32_t error_code)
+{
+    (void)nghttp2_submit_rst_stream(stream->session->ng, NGHTTP2_FLAG_NONE, stream->id, error_code);
+}
+
+/* Its last bytes are still to be sent: for as long as a client may take for that. */
+static void leave_behind(struct h2_stream *stream)
+{
+    stream->is_orphan = true;
+    stream->patience.seen_bytes = 1;
+    patience_wait(&stream->patience, worker_now_us(worker_of(stream)));
+    TAILQ_INSERT_TAIL(&stream->session->orphans, stream, orphan_link);
+}
+
+/* What did not come to its end. A request that nothing was done about may be sent again. */
+static uint32_t code_of_failure(const struct h2_stream *stream, const struct client *client)
+{
+    if (stream->is_spoiled)
+        return NGHTTP2_INTERNAL_ERROR;
+    return client->n_requests == 0 ? NGHTTP2_REFUSED_STREAM : NGHTTP2_CANCEL;
+}
+
+static void drop_inbox(struct h2_stream *stream)
+{
+    struct h2_inbox *inbox = &stream->inbox;
+    if (inbox->payload_n > 0)
+        (void)nghttp2_session_consume_connection(stream->session->ng, inbox->payload_n);
+    chain_clear(&inbox->bytes, pool_of(stream));
+    *inbox = (struct h2_inbox){.has_ended = inbox->has_ended};
+}
+
+static void stream_close(struct conn *conn)
+{
+    struct h2_stream *stream = conn->channel;
+    const struct client *client = stream->client;
+    bool is_answered = stream->outbox.step == H2_OUTBOX_END && !stream->is_spoiled;
+    stream->client = NULL;
+    drop_inbox(stream);
+    h2_session_wake(stream->session);
+    if (!stream->is_open)
+        free_stream(stream);
+    else if (!is_answered)
+        reset(stream, code_of_failure(stream, client));
+    else if (stream->outbox.is_sent)
+        reset(stream, NGHTTP2_NO_ERROR); /* the rest of the request is not wanted */
+    else
+        leave_behind(stream);
+}
+
+const struct transport transport_h2 = {
+    .read = stream_read,
+    .write = stream_write,
+    .end_write = stream_end_write,
+    .watch = stream_watch,
+    .count_queued = stream_count_queued,
+    .is_quiet = stream_is_quiet,
+    .spoil = stream_spoil,
+    .close = stream_close,
+    .can_splice = false,
+};
