@@ -288,7 +288,7 @@ static uint16_t record_bytes_of(const SSL *ssl)
 {
     const SSL_SESSION *session = SSL_get0_session(ssl);
     uint8_t mode = session != NULL ? SSL_SESSION_get_max_fragment_length(session) : 0;
-    return mode >= 1 && mode <= 4 ? (uint16_t)(256u << mode) : RECORD_BYTES;
+    return (uint16_t)(mode >= 1 && mode <= 4 ? 256u << mode : RECORD_BYTES);
 }
 
 /* Whether the handshake is done; else errno is set. */
