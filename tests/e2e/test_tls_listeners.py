@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 
 import pytest
 
@@ -398,6 +399,74 @@ def test_new_certificates_are_taken_without_losing_a_request(quoit, origins, aut
         with connect(balancer.port, context(authority)) as after:
             assert ask(after)[0].status == 200
         assert ask(before)[0].status == 200
+
+
+def test_reloads_under_load_lose_no_request(quoit, origins, authority):
+    pair = authority.issue("a.test", "DNS:a.test", file="busy")
+    balancer = listener(quoit, origins(), pair, configuration={"workers": 2})
+    stop, done, failures = threading.Event(), [], []
+
+    def client(n_requests):
+        """A new connection for every n_requests."""
+        made = context(authority)
+        while not stop.is_set():
+            try:
+                with connect(balancer.port, made) as sock:
+                    for _ in range(n_requests):
+                        assert ask(sock)[0].status == 200
+                        done.append(1)
+            except (OSError, AssertionError, http.client.HTTPException) as error:
+                failures.append(error)
+
+    clients = [threading.Thread(target=client, args=(n,)) for n in (1, 1, 50, 1000)]
+    for thread in clients:
+        thread.start()
+    for round_number in range(1, 6):
+        authority.issue("a.test", "DNS:a.test", file="busy")
+        balancer.signal(signal.SIGHUP)
+        goal = len(done) + 50
+        wait_until(lambda: len(done) > goal, 20, "more requests")
+        wait_until(lambda: len(balancer.events("tls_reloaded")) >= round_number, 10, "a reload")
+    stop.set()
+    for thread in clients:
+        thread.join(20)
+    assert not failures, failures[:3]
+
+
+def test_tunnels_pass_each_half_and_its_end(scripted, authority, pairs):
+    def script(connection):
+        connection.read_head()
+        connection.send(b"HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
+        connection.send(b"got " + connection.read_to_end())
+
+    port = free_port()
+    scripted(script, {"listeners": [{
+        "address": f"127.0.0.1:{port}", "tls": {"certificates": [pairs["a"].conf]}}]})
+    raw = socket.create_connection(("127.0.0.1", port), timeout=15)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    made = context(authority).wrap_bio(incoming, outgoing, server_hostname="a.test")
+
+    def until_done(operation):
+        while True:
+            try:
+                return operation()
+            except ssl.SSLWantReadError:
+                raw.sendall(outgoing.read())
+                data = raw.recv(65536)
+                if data:
+                    incoming.write(data)
+                else:
+                    incoming.write_eof()
+
+    until_done(made.do_handshake)
+    made.write(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
+    assert until_done(lambda: made.read(1000)).startswith(b"HTTP/1.1 101")
+    made.write(b"hello")
+    with pytest.raises(ssl.SSLWantReadError):
+        made.unwrap()
+    raw.sendall(outgoing.read())
+    assert until_done(lambda: made.read(1000)) == b"got hello"
+    raw.close()
 
 
 def test_an_ocsp_response_is_stapled(quoit, origins, authority, pairs, tmp_path):
