@@ -3,6 +3,7 @@
 
 #include "balancer/cli/command.h"
 #include "balancer/cli/flags.h"
+#include "balancer/control/certificates.h"
 #include "conf/load.h"
 
 static int take_config(void *context, const char *value)
@@ -19,8 +20,10 @@ static const struct cli_flag flags[] = {
 static const struct cli_usage usage = {
     .command = "check",
     .synopsis = "FILE",
-    .text = "Reads a configuration and says everything that is wrong with it, each mistake with\n"
-            "its line and column. Exits 0 when nothing is, else 1.",
+    .text =
+        "Reads a configuration and says everything that is wrong with it, each mistake with\n"
+        "its line and column; files for TLS are loaded too. Exits 0 when nothing is wrong, else\n"
+        "1.",
     .flags = flags,
     .n_flags = sizeof(flags) / sizeof(*flags),
     .max_arguments = 1,
@@ -34,7 +37,12 @@ static int check(const char *path)
     conf_errors_fini(&errors);
     if (conf == NULL)
         return CLI_EXIT_FAILED;
+    struct certificates *certificates = NULL;
+    bool is_good = certificates_new(conf, &certificates) == 0; /* it says why not */
+    certificates_free(certificates);
     conf_free(conf);
+    if (!is_good)
+        return CLI_EXIT_FAILED;
     printf("%s: ok\n", path);
     return CLI_EXIT_OK;
 }

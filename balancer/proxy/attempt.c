@@ -237,7 +237,8 @@ static enum step send_to(struct request *r, struct upstream *upstream)
     upstream->limits = limits_of(r->pool);
     upstream->conn.written = 0;
     bool has_long_bodies = upstream->endpoint->locals[worker->index].has_long_bodies;
-    upstream->conn.read_most = has_long_bodies ? HEAD_READ_BYTES : 0;
+    bool is_plain = upstream->conn.transport->can_splice && r->client->conn.transport->can_splice;
+    upstream->conn.read_most = has_long_bodies && is_plain ? HEAD_READ_BYTES : 0;
     count_in_flight(r, upstream->endpoint, 1);
     counter_add(&stats_of(r, upstream->endpoint)->attempts, 1);
     r->attempt_us = worker_now_us(worker);

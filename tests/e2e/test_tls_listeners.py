@@ -526,3 +526,20 @@ def test_an_expired_certificate_is_warned_of(quoit, origins, authority):
     assert certificate_for(balancer.port, "old.test") == pair.der()
     assert [event["warning"] for event in balancer.events("tls_warning")] == [
         "certificate has expired"]
+
+
+def test_check_loads_the_files_too(pairs, tmp_path):
+    path = tmp_path / "checked.yaml"
+    text = ("listeners: [{{ address: ':8443', tls: {{ certificates: [{{ cert: '{0.cert}', "
+            "key: '{1.key}' }}] }} }}]\npools: {{ web: {{ endpoints: ['127.0.0.1:1'] }} }}\n")
+    path.write_text(text.format(pairs["a"], pairs["a"]))
+    assert run_quoit("check", path).returncode == 0
+    path.write_text(text.format(pairs["a"], pairs["wild"]))
+    result = run_quoit("check", path)
+    assert result.returncode == 1 and "key values mismatch" in result.stderr
+    path.write_text("listeners: [{ address: ':8443', tls: { certificates: [], min_version: '1.3', "
+                    "max_version: '1.2', client_auth: required } }]\n"
+                    "pools: { web: { endpoints: ['127.0.0.1:1'] } }\n")
+    result = run_quoit("check", path)
+    for key in ("certificates", "max_version", "client_auth"):
+        assert f"listeners.0.tls.{key}: found" in result.stderr
