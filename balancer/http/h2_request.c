@@ -110,7 +110,8 @@ static enum h2_verdict add_cookie(struct h2_head *head, struct span value)
         return H2_TOO_LARGE;
     uint8_t *end = head->room + head->cookie_end;
     memmove(end + more, end, head->n - head->cookie_end);
-    memcpy(end, "; ", 2);
+    end[0] = ';';
+    end[1] = ' ';
     if (value.n > 0)
         memcpy(end + 2, value.p, value.n);
     head->cookie_end += more;

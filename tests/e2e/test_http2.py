@@ -10,7 +10,7 @@ from scripted import lines_of, reply, values_of
 from waiting import wait_until
 
 
-BASE = {"listener": {"http2": "on"}, "workers": 1}
+BASE = {"listener": {"http2": "on"}, "workers": 2}
 
 
 @pytest.fixture
