@@ -39,8 +39,8 @@ LIST_HEAD(upstream_list, upstream);
 
 /* One worker's part of an endpoint; that worker alone touches it (stats are read by control). */
 struct endpoint_local {
-    _Alignas(64) _Atomic uint32_t in_flight; /* requests; all may read it */
-    _Atomic uint32_t waiting;                /* requests, for room there alone; all may read it */
+    _Alignas(64) gauge in_flight; /* requests; all may read it */
+    _Atomic uint32_t waiting;     /* requests, for room there alone; all may read it */
     struct endpoint_stats stats;
     struct upstream_list idle;   /* pooled connections, the last used first */
     struct upstream_list active; /* connections that carry a request */
@@ -73,22 +73,17 @@ struct endpoint *endpoint_new(const char *id, const char *address, const struct 
 struct endpoint *endpoint_ref(struct endpoint *endpoint);
 void endpoint_unref(struct endpoint *endpoint); /* accepts NULL */
 
-/* A worker's request goes there, and is over (n is 1 or -1): a plain load and store, since that
- * worker is the only writer. */
+/* A worker's request goes there, and is over (n is 1 or -1). */
 static inline void endpoint_add_in_flight(struct endpoint *endpoint, uint32_t worker, int32_t n)
 {
-    _Atomic uint32_t *own = &endpoint->locals[worker].in_flight;
-    uint32_t now = atomic_load_explicit(own, memory_order_relaxed) + (uint32_t)n;
-    atomic_store_explicit(own, now, memory_order_relaxed);
+    gauge_add(&endpoint->locals[worker].in_flight, n);
 }
 
 /* Requests in flight of all workers, as of about now. */
 static inline uint32_t endpoint_in_flight(const struct endpoint *endpoint)
 {
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < endpoint->n_locals; i++)
-        sum += atomic_load_explicit(&endpoint->locals[i].in_flight, memory_order_relaxed);
-    return sum;
+    const struct endpoint_local *first = endpoint->locals;
+    return gauge_sum(&first->in_flight, sizeof *first, endpoint->n_locals);
 }
 
 /* Room for one more connection in use, of max in all workers together: exact, and sequentially

@@ -26,12 +26,12 @@ struct pool_source_stats {
 
 /* One worker's part of a pool, a cache line apart from the next worker's. */
 struct pool_local {
-    _Alignas(64) _Atomic uint32_t in_flight; /* requests at endpoints; all may read it */
-    _Atomic uint32_t retrying;               /* of them, retries: see proxy/retry.h */
-    _Atomic uint32_t waiting;                /* requests for room at endpoints (proxy/queue.h) */
-    _Atomic uint32_t waiting_any;            /* of them, those that any endpoint will do for */
-    _Atomic uint32_t waiting_tried;          /* and those that any will do for but some */
-    struct heat *heat;                       /* NULL where no key can be hot */
+    _Alignas(64) gauge in_flight;   /* requests at endpoints; all may read it */
+    gauge retrying;                 /* of them, retries: see proxy/retry.h */
+    _Atomic uint32_t waiting;       /* requests for room at endpoints (proxy/queue.h) */
+    _Atomic uint32_t waiting_any;   /* of them, those that any endpoint will do for */
+    _Atomic uint32_t waiting_tried; /* and those that any will do for but some */
+    struct heat *heat;              /* NULL where no key can be hot */
     struct pool_stats stats;
 };
 
@@ -54,36 +54,25 @@ void pool_fini(struct pool *pool);
 /* The worker's request goes to an endpoint, and is over (n is 1 or -1). */
 static inline void pool_add_in_flight(struct pool *pool, uint32_t worker, int32_t n)
 {
-    _Atomic uint32_t *own = &pool->locals[worker].in_flight;
-    uint32_t now = atomic_load_explicit(own, memory_order_relaxed) + (uint32_t)n;
-    atomic_store_explicit(own, now, memory_order_relaxed);
+    gauge_add(&pool->locals[worker].in_flight, n);
 }
 
 /* Requests at endpoints, of all workers, as of about now. */
 static inline uint32_t pool_in_flight(const struct pool *pool)
 {
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < pool->n_locals; i++)
-        sum += atomic_load_explicit(&pool->locals[i].in_flight, memory_order_relaxed);
-    return sum;
+    return gauge_sum(&pool->locals->in_flight, sizeof *pool->locals, pool->n_locals);
 }
 
 /* Requests that take part in the pool's retry budget, of all workers, as of about now. */
 static inline uint32_t pool_retrying(const struct pool *pool)
 {
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < pool->n_locals; i++)
-        sum += atomic_load_explicit(&pool->locals[i].retrying, memory_order_relaxed);
-    return sum;
+    return gauge_sum(&pool->locals->retrying, sizeof *pool->locals, pool->n_locals);
 }
 
 /* Requests that wait for room at an endpoint, of all workers, as of about now. */
 static inline uint32_t pool_waiting(const struct pool *pool)
 {
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < pool->n_locals; i++)
-        sum += atomic_load_explicit(&pool->locals[i].waiting, memory_order_relaxed);
-    return sum;
+    return gauge_sum(&pool->locals->waiting, sizeof *pool->locals, pool->n_locals);
 }
 
 /* The key's share of the pool's requests of late, all workers together; any thread. */

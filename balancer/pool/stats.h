@@ -8,11 +8,12 @@
 #define QUOIT_BALANCER_POOL_STATS_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "balancer/http/reason.h"
 
-typedef _Atomic uint64_t counter; /* the one typedef: an atomic type needs a name */
+typedef _Atomic uint64_t counter; /* typedefs: atomic types need names */
 
 static inline void counter_add(counter *c, uint64_t n)
 {
@@ -23,6 +24,26 @@ static inline void counter_add(counter *c, uint64_t n)
 static inline uint64_t counter_get(const counter *c)
 {
     return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+typedef _Atomic uint32_t gauge; /* what goes up and down; its worker alone writes it */
+
+static inline void gauge_add(gauge *g, int32_t n)
+{
+    atomic_store_explicit(g, atomic_load_explicit(g, memory_order_relaxed) + (uint32_t)n,
+                          memory_order_relaxed);
+}
+
+/* The sum over the workers' n locals, of size bytes each, of whose first one this is a gauge; as of
+ * about now. */
+static inline uint32_t gauge_sum(const gauge *first, size_t size, uint32_t n)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const void *at = (const uint8_t *)(const void *)first + i * size;
+        sum += atomic_load_explicit((const gauge *)at, memory_order_relaxed);
+    }
+    return sum;
 }
 
 /* Upper bounds of the latency buckets in microseconds; one more bucket takes the rest. */

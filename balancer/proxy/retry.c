@@ -64,13 +64,6 @@ static struct pool_local *local_of(const struct request *r)
     return &r->view->pool->locals[request_worker(r)->index];
 }
 
-static void add_retrying(const struct request *r, int32_t n)
-{
-    _Atomic uint32_t *own = &local_of(r)->retrying;
-    uint32_t now = atomic_load_explicit(own, memory_order_relaxed) + (uint32_t)n;
-    atomic_store_explicit(own, now, memory_order_relaxed);
-}
-
 /* As of about now: two workers may take the last place both. */
 static bool has_place(const struct request *r)
 {
@@ -91,13 +84,13 @@ bool retry_take_place(struct request *r, enum reason reason)
         return false;
     }
     r->is_retrying = true;
-    add_retrying(r, 1);
+    gauge_add(&local_of(r)->retrying, 1);
     return true;
 }
 
 void retry_give_back(struct request *r)
 {
     if (r->is_retrying)
-        add_retrying(r, -1);
+        gauge_add(&local_of(r)->retrying, -1);
     r->is_retrying = false;
 }

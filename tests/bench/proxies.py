@@ -11,7 +11,8 @@ import resource
 import socket
 import subprocess
 import sys
-import time
+
+from processes import listening
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PROXY_CORE, LOAD_CORE = 0, 1
@@ -115,30 +116,6 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def answers(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        return True
-    except OSError:
-        return False
-
-
-@contextlib.contextmanager
-def running(command, log):
-    with open(log, "wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
-                                   stderr=subprocess.STDOUT)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 @contextlib.contextmanager
 def running_origin(binary):
     """Yields the port of the origin."""
@@ -226,11 +203,5 @@ def running_proxy(name, folder, origin, tools, core=PROXY_CORE, wrapper=()):
     port = free_port()
     folder.mkdir()
     command = [*wrapper, *command_of(name, folder, port, origin, tools)]
-    log = folder / "output"
-    with running(pinned(core, command), log) as process:
-        deadline = time.monotonic() + 60
-        while not answers(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"{name} did not start:\n{log.read_text()}")
-            time.sleep(0.05)
+    with listening(pinned(core, command), port, folder / "output") as process:
         yield Proxy(name, port, process)

@@ -16,8 +16,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from processes import listening
 
 # --- what is compared ----------------------------------------------------------------------------
 
@@ -182,36 +185,6 @@ def free_ports(n):
         return [probe.getsockname()[1] for probe in probes]
 
 
-def answers(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        return True
-    except OSError:
-        return False
-
-
-@contextlib.contextmanager
-def running(command, port, log):
-    """A process that listens on port by the time it is entered."""
-    with open(log, "wb") as output:
-        process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL,
-                                   stdout=output, stderr=subprocess.STDOUT)
-    try:
-        deadline = time.monotonic() + 10
-        while not answers(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"{command[0]} did not start:\n{pathlib.Path(log).read_text()}")
-            time.sleep(0.05)
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 @contextlib.contextmanager
 def running_origin(binary, case):
     process = subprocess.Popen([binary, str(case.low_ms), str(case.high_ms)],
@@ -232,7 +205,7 @@ def running_caches(folder, origin, ports, zone):
     for port in ports:
         shutil.rmtree(folder / str(port), ignore_errors=True)
     command = ["/usr/sbin/nginx", "-e", folder / "caches.log", "-c", path]
-    with running(command, ports[-1], folder / "caches.out"):
+    with listening(command, ports[-1], folder / "caches.out"):
         yield
 
 
@@ -254,7 +227,7 @@ def measure(folder, name, case, seed, arguments):
         origin = stack.enter_context(running_origin(binaries / "cache_origin", case))
         stack.enter_context(running_caches(folder, origin, caches, arguments.zone))
         command = BALANCERS[name](folder, port, caches, arguments.build / "quoit")
-        stack.enter_context(running(command, port, folder / "balancer.out"))
+        stack.enter_context(listening(command, port, folder / "balancer.out"))
         check_answer(port)
         load = [binaries / "cache_load", port, case.rate, arguments.warm_up, arguments.requests,
                 arguments.objects, arguments.zipf, seed]
