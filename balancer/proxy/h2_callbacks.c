@@ -57,6 +57,15 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     return 0;
 }
 
+/* Nothing more will be told of the block, which is unpacked all the same. */
+static int refuse_block(struct h2_session *session, const nghttp2_frame *frame)
+{
+    (void)nghttp2_submit_rst_stream(session->ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                    NGHTTP2_PROTOCOL_ERROR);
+    h2_session_drop_head(session);
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
 /* One that unpacks to far more than any request has is an attack (RFC 7541 section 7.3). */
 static bool spend_head(struct h2_session *session, size_t n)
 {
@@ -73,19 +82,15 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
                      size_t name_n, const uint8_t *value, size_t value_n, uint8_t flags,
                      void *context)
 {
-    (void)flags;
+    (void)ng, (void)flags;
     struct h2_session *session = context;
-    if (!is_header_block(frame))
+    if (!is_header_block(frame) || session->head_room == NULL)
         return 0;
     if (!spend_head(session, name_n + value_n))
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     enum h2_verdict verdict =
         h2_head_add(&session->head, (struct span){name, name_n}, (struct span){value, value_n});
-    if (verdict != H2_MALFORMED)
-        return 0;
-    (void)nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-                                    NGHTTP2_PROTOCOL_ERROR);
-    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    return verdict == H2_MALFORMED ? refuse_block(session, frame) : 0;
 }
 
 /* nghttp2 would leave such a field out. */
@@ -93,10 +98,8 @@ static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, co
                              size_t name_n, const uint8_t *value, size_t value_n, uint8_t flags,
                              void *context)
 {
-    (void)name, (void)name_n, (void)value, (void)value_n, (void)flags, (void)context;
-    (void)nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-                                    NGHTTP2_PROTOCOL_ERROR);
-    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    (void)ng, (void)name, (void)name_n, (void)value, (void)value_n, (void)flags;
+    return refuse_block(context, frame);
 }
 
 /* 16 random bytes in base64 (RFC 6455 section 4.1); they are no secret. */
@@ -237,6 +240,16 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
     return 0;
 }
 
+/* What nghttp2 has refused itself, a header block for what it lacks among it. */
+static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int error,
+                            void *context)
+{
+    (void)ng, (void)error;
+    if (is_header_block(frame))
+        h2_session_drop_head(context);
+    return 0;
+}
+
 /* Those that nghttp2 does not tell as received. */
 static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *context)
 {
@@ -308,6 +321,7 @@ static void set_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);

@@ -292,6 +292,20 @@ def test_malformed_requests_are_reset_and_go_nowhere(shared):
     assert not shared.origin.requests
 
 
+def test_a_malformed_request_leaves_the_connection_its_time(h2):
+    balancer = h2(header_timeout="1s")
+    with H2Client(balancer.port) as client:
+        client.ping()
+        client.request(1, "/?delay=2.5")
+        for s, fields in ((3, GOOD + [("x-a", "b\nc")]), (5, GOOD + [("connection", "x")]),
+                          (7, without(":path"))):
+            client.send_frames(HeadersFrame(s, raw_block(fields),
+                                            flags=["END_STREAM", "END_HEADERS"]))
+            assert client.wait_reply(s).reset == PROTOCOL_ERROR
+        assert client.wait_reply(1).status == 200
+        assert not client.goaways
+
+
 def test_malformed_trailers_reset_the_stream(shared):
     for fields in ([(":path", "/")], [("x-a", "b\r\nc")], [("connection", "x")]):
         with H2Client(shared.port) as client:
