@@ -18,7 +18,8 @@
 
 #define KEY_WORDS (HEAT_KEY_BYTES / sizeof(uint64_t))
 
-/* A hot key, written by the worker under a sequence lock: odd while it changes. */
+/* A hot key, written by the worker under a sequence lock: odd while it changes. Each store of the
+ * rest releases the odd number, and each load acquires what the even one released. */
 struct hot {
     _Atomic uint32_t sequence, n;
     _Atomic uint64_t hash;
@@ -67,11 +68,10 @@ static void write_hot(struct hot *hot, uint64_t hash, struct span key)
         memcpy(words, key.p, n);
     uint32_t sequence = atomic_load_explicit(&hot->sequence, memory_order_relaxed);
     atomic_store_explicit(&hot->sequence, sequence + 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
-    atomic_store_explicit(&hot->hash, hash, memory_order_relaxed);
-    atomic_store_explicit(&hot->n, (uint32_t)key.n, memory_order_relaxed);
+    atomic_store_explicit(&hot->hash, hash, memory_order_release);
+    atomic_store_explicit(&hot->n, (uint32_t)key.n, memory_order_release);
     for (size_t i = 0; i < KEY_WORDS; i++)
-        atomic_store_explicit(&hot->words[i], words[i], memory_order_relaxed);
+        atomic_store_explicit(&hot->words[i], words[i], memory_order_release);
     atomic_store_explicit(&hot->sequence, sequence + 2, memory_order_release);
 }
 
@@ -109,11 +109,10 @@ static bool read_hot(const struct hot *hot, struct heat_key *ret_key)
 {
     uint32_t sequence = atomic_load_explicit(&hot->sequence, memory_order_acquire);
     uint64_t words[KEY_WORDS];
-    struct heat_key key = {.hash = atomic_load_explicit(&hot->hash, memory_order_relaxed),
-                           .n = atomic_load_explicit(&hot->n, memory_order_relaxed)};
+    struct heat_key key = {.hash = atomic_load_explicit(&hot->hash, memory_order_acquire),
+                           .n = atomic_load_explicit(&hot->n, memory_order_acquire)};
     for (size_t i = 0; i < KEY_WORDS; i++)
-        words[i] = atomic_load_explicit(&hot->words[i], memory_order_relaxed);
-    atomic_thread_fence(memory_order_acquire);
+        words[i] = atomic_load_explicit(&hot->words[i], memory_order_acquire);
     if (sequence == 0 || sequence % 2 != 0 ||
         atomic_load_explicit(&hot->sequence, memory_order_relaxed) != sequence)
         return false;

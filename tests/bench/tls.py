@@ -17,6 +17,7 @@ import sys
 import tempfile
 
 import proxies
+from processes import listening
 
 TLS_NGINX = ("listen 127.0.0.1:{port} ssl; ssl_certificate {pem}; ssl_certificate_key {pem}; "
              "ssl_session_tickets on; ssl_protocols TLSv1.2 TLSv1.3;")
@@ -57,12 +58,8 @@ def running(name, folder, origin, quoit, pem):
     port = proxies.free_port()
     folder.mkdir()
     command = command_of(name, folder, port, origin, quoit, pem)
-    with proxies.running(proxies.pinned(proxies.PROXY_CORE, command), folder / "output") as process:
-        for _ in range(600):
-            if proxies.answers(port):
-                break
-            if process.poll() is not None:
-                sys.exit(f"{name} did not start:\n{(folder / 'output').read_text()}")
+    command = proxies.pinned(proxies.PROXY_CORE, command)
+    with listening(command, port, folder / "output") as process:
         yield proxies.Proxy(name, port, process)
 
 
