@@ -240,11 +240,11 @@ struct conf_pool {
     struct conf_identity identity;
     struct conf_key key;
     struct conf_key key_fallback; /* used when the request lacks the key */
-    uint32_t key_body_bytes;      /* how much of a body is looked through for a key's fields */
-    uint32_t slots;               /* slot table size, a power of two, 2^10 to 2^22 */
-    uint32_t points;              /* virtual nodes per unit of weight */
-    struct conf_compat compat;
     enum conf_affinity affinity;
+    uint32_t key_body_bytes; /* how much of a body is looked through for a key's fields */
+    uint32_t slots;          /* slot table size, a power of two, 2^10 to 2^22 */
+    uint32_t points;         /* virtual nodes per unit of weight */
+    struct conf_compat compat;
     double balance_factor; /* of the bound on an endpoint's load: 0 (none) or at least 1 */
     double balance_slack;  /* times the square root of the average, on top */
     double hot_key_share;  /* of an endpoint's fair load, above which a key is hot; 0: none is */
@@ -292,7 +292,7 @@ struct conf_tls {
     struct conf_certificate *certificates; /* the first is the default */
     size_t n_certificates;
     bool strict_sni; /* a client that asks for no name of theirs is refused */
-    uint8_t *alpn;   /* enum conf_alpn, in the order of preference; none: all of them, HTTP/2 first */
+    uint8_t *alpn; /* enum conf_alpn, in the order of preference; none: all of them, HTTP/2 first */
     size_t n_alpn;
     enum conf_tls_version min_version, max_version;
     char *ciphers;       /* of TLS 1.2, as OpenSSL names them */

@@ -67,7 +67,7 @@ static void add_host(struct head *head, const struct request *r)
     struct span authority = part(r, h->authority.at, h->authority.n);
     if (h->is_absolute_form)
         head_add_field(head, SPAN("Host"), authority);
-    else if (h->minor == 0 && authority.n == 0)
+    else if (!trail_has(r, H1_HOST)) /* HTTP/1.0; an empty one stays */
         head_add_field(head, SPAN("Host"), span_of(r->upstream->endpoint->address));
 }
 

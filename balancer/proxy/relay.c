@@ -199,6 +199,14 @@ static void pipe_the_rest(struct relay *relay)
         conn_pipe(from, relay->body.left);
 }
 
+/* Nothing is left to write; result is what ended the filling. */
+static enum relay_result all_moved(struct relay *relay, enum relay_result result)
+{
+    if (result == RELAY_WAITS_FOR_INPUT)
+        pipe_the_rest(relay);
+    return relay->ended ? RELAY_ENDED : result;
+}
+
 /* Moves what is in the in buffer. */
 static enum relay_result move_copied(struct relay *relay)
 {
@@ -206,11 +214,8 @@ static enum relay_result move_copied(struct relay *relay)
         enum relay_result result = fill(relay);
         if (result == RELAY_INPUT_BAD || result == RELAY_INPUT_TOO_BIG)
             return result;
-        if (!conn_has_output(relay->to) && relay->left == 0) {
-            if (result == RELAY_WAITS_FOR_INPUT)
-                pipe_the_rest(relay);
-            return relay->ended ? RELAY_ENDED : result;
-        }
+        if (!conn_has_output(relay->to) && relay->left == 0)
+            return all_moved(relay, result);
         if (!write_out(relay))
             return RELAY_OUTPUT_FAILED;
         if (relay->to->wants_write)

@@ -20,7 +20,7 @@ static const struct conf *conf_of(const struct request *r)
     return request_worker(r)->proxy->conf;
 }
 
-static bool has(const struct request *r, enum h1_field_id id)
+bool trail_has(const struct request *r, enum h1_field_id id)
 {
     return (r->trail.field_ids & BIT(id)) != 0;
 }
@@ -150,7 +150,7 @@ static bool parse_hops(struct span text, uint32_t *ret_hops)
 static enum reason take_hop(struct request *r)
 {
     bool is_traced = r->head.method == H1_OPTIONS || r->head.method == H1_TRACE;
-    if (!has(r, H1_MAX_FORWARDS) || !is_traced)
+    if (!trail_has(r, H1_MAX_FORWARDS) || !is_traced)
         return REASON_OK;
     const struct h1_field *field = only_field(r, H1_MAX_FORWARDS);
     uint32_t hops;
@@ -193,7 +193,7 @@ static void name_trace(struct request *r)
     struct trail *trail = &r->trail;
     if (mode == CONF_TRACEPARENT_OFF)
         return;
-    if (has(r, H1_TRACEPARENT)) {
+    if (trail_has(r, H1_TRACEPARENT)) {
         const struct h1_field *field = only_field(r, H1_TRACEPARENT);
         if (field != NULL && traceparent_is_valid(h1_field_value(field, r->message))) {
             trail->trace = TRAIL_NAME_PASSED;
@@ -201,7 +201,7 @@ static void name_trace(struct request *r)
             return;
         }
     }
-    if (has(r, H1_TRACEPARENT) || has(r, H1_TRACESTATE))
+    if (trail_has(r, H1_TRACEPARENT) || trail_has(r, H1_TRACESTATE))
         drop_fields(r, BIT(H1_TRACEPARENT) | BIT(H1_TRACESTATE));
     if (mode == CONF_TRACEPARENT_START) {
         trail->trace = TRAIL_NAME_MADE;
@@ -253,7 +253,7 @@ struct span trail_trace_id(const struct request *r)
 /* The values of the fields of this id, each with a comma behind it: the beginning of our own. */
 static void add_values(struct head *head, const struct request *r, enum h1_field_id id)
 {
-    if (!has(r, id))
+    if (!trail_has(r, id))
         return;
     for (uint32_t i = 0; i < r->head.lines.n_fields; i++) {
         const struct h1_field *field = &r->head.lines.fields[i];
@@ -272,12 +272,12 @@ static void add_x_forwarded(struct head *head, const struct request *r, struct s
         add_values(head, r, H1_X_FORWARDED_FOR);
     head_add(head, client_address(r->client));
     head_add(head, SPAN("\r\n"));
-    if (!continues || !has(r, H1_X_FORWARDED_PROTO))
+    if (!continues || !trail_has(r, H1_X_FORWARDED_PROTO))
         head_add_field(head, SPAN("X-Forwarded-Proto"),
                        r->client->is_secure ? SPAN("https") : SPAN("http"));
-    if (host.n > 0 && (!continues || !has(r, H1_X_FORWARDED_HOST)))
+    if (host.n > 0 && (!continues || !trail_has(r, H1_X_FORWARDED_HOST)))
         head_add_field(head, SPAN("X-Forwarded-Host"), host);
-    if (!continues || !has(r, H1_X_FORWARDED_PORT))
+    if (!continues || !trail_has(r, H1_X_FORWARDED_PORT))
         head_add_field(head, SPAN("X-Forwarded-Port"), client_local_port(r->client));
 }
 

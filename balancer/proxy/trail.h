@@ -43,6 +43,9 @@ struct trail {
  */
 enum reason trail_prepare(struct request *request);
 
+/* Whether the client's head has a field of this kind. */
+bool trail_has(const struct request *request, enum h1_field_id id);
+
 /* Adds all of it to the head for the endpoint. */
 void trail_add(struct head *head, const struct request *request);
 

@@ -383,7 +383,7 @@ def test_an_upload_that_the_origin_does_not_take_is_504(scripted):
         connection.read_head()
         assert go_on.wait(30)
 
-    port, origin = scripted(script, receive_buffer=1 << 16, timeouts={"idle": "400ms"}, retries=0)
+    port, origin = scripted(script, receive_buffer=1 << 16, timeouts={"idle": "2s"}, retries=0)
     with RawClient(port) as client:
         client.send(request(b"POST / HTTP/1.1", b"Content-Length: %d" % (1 << 30)))
         client.sock.settimeout(0.2)

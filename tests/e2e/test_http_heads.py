@@ -56,9 +56,10 @@ def test_credentials_for_the_origin_pass_and_those_for_a_proxy_do_not(scripted):
     assert not values_of(origin.received, b"proxy-authorization")
 
 
-def test_an_empty_host_stays_empty(scripted):
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_an_empty_host_stays_empty(scripted, version):
     port, origin = scripted(answer_each)
-    raw(port, b"GET / HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n")
+    raw(port, b"GET / HTTP/%s\r\nHost:\r\nConnection: close\r\n\r\n" % version)
     assert values_of(origin.received, b"host") == [b""]
     assert not values_of(origin.received, b"x-forwarded-host")
 

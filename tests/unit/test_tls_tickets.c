@@ -80,7 +80,7 @@ static void test_the_first_key_of_a_file_makes_tickets_and_all_open_them(void **
     struct tickets *one = tickets_new(), *other = tickets_new();
     struct sealed sealed = {0};
     write_keys(before, TICKETS_KEY_BYTES, 7);
-    write_keys(after, 2 * TICKETS_KEY_BYTES, 6); /* a new key, and the old one behind it */
+    write_keys(after, (size_t)2 * TICKETS_KEY_BYTES, 6); /* a new key, and the old one behind it */
     assert_int_equal(tickets_read(one, before), 0);
     assert_int_equal(tickets_read(other, after), 0);
     assert_int_equal(use(one, &sealed, 1), 1);
@@ -98,7 +98,7 @@ static void test_the_first_key_of_a_file_makes_tickets_and_all_open_them(void **
 static void test_a_file_that_is_no_good_changes_nothing(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {0, 79, 81, (TICKETS_MAX_KEYS + 1) * TICKETS_KEY_BYTES};
+    static const size_t sizes[] = {0, 79, 81, (TICKETS_MAX_KEYS + (size_t)1) * TICKETS_KEY_BYTES};
     struct tickets *tickets = tickets_new();
     struct sealed sealed = {0};
     assert_int_equal(use(tickets, &sealed, 1), 1);
