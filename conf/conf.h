@@ -237,21 +237,21 @@ struct conf_pool {
     size_t n_endpoints;
     struct conf_service service;
     enum conf_algorithm algorithm;
+    enum conf_affinity affinity;
     struct conf_identity identity;
     struct conf_key key;
     struct conf_key key_fallback; /* used when the request lacks the key */
-    enum conf_affinity affinity;
-    uint32_t key_body_bytes; /* how much of a body is looked through for a key's fields */
-    uint32_t slots;          /* slot table size, a power of two, 2^10 to 2^22 */
-    uint32_t points;         /* virtual nodes per unit of weight */
+    uint32_t key_body_bytes;      /* how much of a body is looked through for a key's fields */
+    uint32_t slots;               /* slot table size, a power of two, 2^10 to 2^22 */
+    uint32_t points;              /* virtual nodes per unit of weight */
     struct conf_compat compat;
+    uint32_t ramp_ms;      /* how long an endpoint takes to gain or give up its weight; 0: none */
     double balance_factor; /* of the bound on an endpoint's load: 0 (none) or at least 1 */
     double balance_slack;  /* times the square root of the average, on top */
     double hot_key_share;  /* of an endpoint's fair load, above which a key is hot; 0: none is */
     uint64_t seed;         /* of the hash; the same in the whole fleet */
-    uint32_t ramp_ms;      /* how long an endpoint takes to gain or give up its weight; 0: none */
-    uint32_t retries;      /* further attempts after the first */
     struct conf_retry retry;
+    uint32_t retries;                 /* further attempts after the first */
     uint32_t max_idle;                /* idle upstream connections per endpoint and worker */
     uint32_t max_connection_age_ms;   /* of an upstream connection; 0: any */
     uint32_t max_connection_requests; /* that it may carry; 0: any number */
