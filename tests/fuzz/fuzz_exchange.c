@@ -220,7 +220,8 @@ static void check_conn(const struct conn *conn)
     assert(!conn->wants_write || (events & EV_WRITE) != 0);
     if (conn->waits_for_memory)
         assert(!buffer_pool_allows(&scene.worker->buffers, conn->ops->use));
-    else if (!conn->read_ended && conn->error == 0 && buffer_used(&conn->in) == 0 && !conn->in.held)
+    else if (!conn->read_ended && conn->error == 0 && buffer_used(&conn->in) == 0 &&
+             !conn->in.held && conn->pipe == NULL)
         assert((events & EV_READ) != 0);
 }
 
@@ -231,6 +232,10 @@ static void check_upstream(const struct upstream *upstream)
     bool may_wait =
         upstream->conn.wants_write || (upstream->request != NULL && upstream->request->send_failed);
     assert(may_wait || !conn_has_output(&upstream->conn));
+    /* What is in a pipe waits for the other side. */
+    const struct request *request = upstream->request;
+    assert(upstream->conn.pipe == NULL || request->client->conn.wants_write);
+    assert(request == NULL || request->client->conn.pipe == NULL || may_wait);
 }
 
 static bool visit_upstreams(const struct upstream_list *list, bool checks)
