@@ -12,6 +12,8 @@
 
 /* Acknowledgements that a peer may leave unread. */
 #define MAX_ACKS 500
+/* More than one read can bring, after which the guard has had its say. */
+#define MAX_RESETS (UINT64_C(1) << 20)
 /* What a header block may unpack to, by the size of what is kept of it, before the peer is cut off:
  * it has to be unpacked, kept or not, since later ones refer to it. */
 #define UNPACKED_FACTOR 8
@@ -338,6 +340,8 @@ nghttp2_session *h2_callbacks_new(struct h2_session *session)
     set_callbacks(callbacks);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_max_outbound_ack(option, MAX_ACKS);
+    /* The session's guard counts resets of both sides; another bound would only hide its reason. */
+    nghttp2_option_set_stream_reset_rate_limit(option, MAX_RESETS, MAX_RESETS);
     if (nghttp2_session_server_new2(&ng, callbacks, session, option) != 0)
         abort();
     nghttp2_option_del(option);
