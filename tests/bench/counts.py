@@ -4,7 +4,6 @@ import re
 import subprocess
 import tempfile
 
-import loads
 import proxies
 
 TRACED_SECONDS = 2
@@ -21,7 +20,7 @@ def system_calls(proxy, case):
         tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         for _ in proxy.pids():
             tracer.stderr.readline()  # "Process N attached"
-        report = loads.wrk(proxy, case, TRACED_SECONDS)
+        report = case.load(proxy, case, TRACED_SECONDS)
         tracer.send_signal(2)
         tracer.communicate(timeout=20)
         rows = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(?:\d+ +)?(\w+)$", output.read(),
@@ -39,10 +38,11 @@ def instructions(name, case, folder, origin, tools):
     output = folder / "callgrind.%p"
     wrapper = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}",
                "--trace-children=yes"]
-    with proxies.running_proxy(name, folder / name, origin, tools, wrapper=wrapper) as proxy:
-        loads.wrk(proxy, case, EMULATED_SECONDS)
+    with proxies.running_proxy(name, case.front, folder / name, origin, tools,
+                               wrapper=wrapper) as proxy:
+        case.load(proxy, case, EMULATED_SECONDS)
         control(proxy, "--zero")
-        report = loads.wrk(proxy, case, EMULATED_SECONDS)
+        report = case.load(proxy, case, EMULATED_SECONDS)
         control(proxy, "--dump")
         total = 0
         for pid in proxy.pids():

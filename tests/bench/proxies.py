@@ -2,7 +2,8 @@
 
 Every one has one worker, keeps its connections to the origin open, adds the fields that say where a
 request came from, writes no access log, and where it can it hashes the target consistently, which
-is what quoit does unless told otherwise. The rest is as Debian's packages have it.
+is what quoit does unless told otherwise. The rest is as Debian's packages have it. Clients come over
+one of FRONTS: HTTP/1.1, TLS with HTTP/1.1 or HTTP/2 in it, or HTTP/2 by prior knowledge.
 """
 import contextlib
 import os
@@ -17,6 +18,7 @@ from processes import listening
 TICKS = os.sysconf("SC_CLK_TCK")
 PROXY_CORE, LOAD_CORE = 0, 1
 WORKERS = {"quoit-1": 1, "quoit-2": 2}
+FRONTS = ("http1", "tls", "http2")
 
 NGINX = """
 user root;
@@ -53,11 +55,18 @@ http {{
         keepalive_requests 1000000000;
     }}
     server {{
-        listen 127.0.0.1:{port} deferred;
+        listen 127.0.0.1:{port} {listen};
         location / {{ proxy_pass http://origin; }}
     }}
 }}
 """
+
+NGINX_LISTEN = {
+    "http1": "deferred",
+    "tls": "deferred ssl http2; ssl_certificate {certificate}; ssl_certificate_key {certificate}; "
+           "ssl_protocols TLSv1.2 TLSv1.3",
+    "http2": "deferred http2",
+}
 
 HAPROXY = """
 global
@@ -73,7 +82,7 @@ defaults
     http-reuse always
     option forwardfor
 {tuning}frontend front
-    bind 127.0.0.1:{port} defer-accept
+    bind 127.0.0.1:{port} defer-accept {listen}
     http-request set-header X-Forwarded-Proto http
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
     default_backend back
@@ -82,7 +91,11 @@ backend back
     hash-type consistent
     server origin 127.0.0.1:{origin}
 """
-
+HAPROXY_LISTEN = {
+    "http1": "",
+    "tls": "ssl crt {certificate} alpn h2,http/1.1",
+    "http2": "proto h2",
+}
 
 # What makes long bodies cheap, at the price of memory; not what the packages come with.
 NGINX_TUNING = """
@@ -116,6 +129,17 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def make_certificate(folder):
+    """A file with an ECDSA P-256 certificate and its key: HAProxy wants both in one."""
+    path = folder / "certificate.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-keyout", path, "-out", folder / "cert",
+                    "-days", "30", "-subj", "/CN=localhost"], check=True, capture_output=True)
+    with path.open("ab") as both:
+        both.write((folder / "cert").read_bytes())
+    return path
+
+
 @contextlib.contextmanager
 def running_origin(binary):
     """Yields the port of the origin."""
@@ -128,8 +152,8 @@ def running_origin(binary):
 
 
 class Proxy:
-    def __init__(self, name, port, process):
-        self.name, self.port, self.process = name, port, process
+    def __init__(self, name, front, port, process):
+        self.name, self.front, self.port, self.process = name, front, port, process
 
     def pids(self):
         """The process and its children: nginx and nghttpx have a worker."""
@@ -153,20 +177,26 @@ class Proxy:
         return total * 1024
 
 
-def quoit_command(binary, port, origin, workers):
+def quoit_command(binary, front, port, origin, certificate, workers):
     options = [f"listeners.0.address=127.0.0.1:{port}", "listeners.0.defer_accept=true",
                "pools.default.max_idle=512",
                # All come from few addresses, and take what descriptors there are.
                "client.max_connections=10000000", "client.max_connections_per_address=0",
                "client.max_requests=0"]
+    if front == "tls":
+        options.append(f"listeners.0.tls.certificates.0.cert={certificate}")
+    if front == "http2":
+        options.append("listeners.0.http2=only")
     command = [binary, "serve", "--backend", f"127.0.0.1:{origin}", "--workers", workers]
     return command + [word for option in options for word in ("--set", option)]
 
 
-def nghttpx_command(port, origin):
-    return ["/usr/sbin/nghttpx", "--conf=/dev/null", f"--frontend=127.0.0.1,{port};no-tls",
+def nghttpx_command(front, port, origin, certificate):
+    tls = [certificate, certificate] if front == "tls" else []
+    return ["/usr/sbin/nghttpx", "--conf=/dev/null",
+            f"--frontend=127.0.0.1,{port}{'' if tls else ';no-tls'}",
             f"--backend=127.0.0.1,{origin}", "--workers=1", "--add-x-forwarded-for",
-            "--backend-keep-alive-timeout=60s", "--no-ocsp"]
+            "--backend-keep-alive-timeout=60s", "--no-ocsp", *tls]
 
 
 def configured(template, path, **values):
@@ -176,32 +206,35 @@ def configured(template, path, **values):
     return path
 
 
-def command_of(name, folder, port, origin, tools):
-    """tools: the paths of quoit and of the bench's own programs."""
+def command_of(name, front, folder, port, origin, tools):
+    """tools: the paths of quoit, of the bench's own programs and of the certificate."""
+    certificate = tools["certificate"]
     if name in ("floor", "splice"):
         return [tools["bench_floor"], port, origin, name]
     if name in ("quoit", "before"):
-        return quoit_command(tools[name], port, origin, 1)
+        return quoit_command(tools[name], front, port, origin, certificate, 1)
     if name in WORKERS:
-        return quoit_command(tools["quoit"], port, origin, WORKERS[name])
+        return quoit_command(tools["quoit"], front, port, origin, certificate, WORKERS[name])
     if name == "nghttpx":
-        return nghttpx_command(port, origin)
+        return nghttpx_command(front, port, origin, certificate)
     if name in ("nginx", "nginx-tuned"):
         path = configured(NGINX, folder / "nginx.conf", port=port, origin=origin,
+                          listen=NGINX_LISTEN[front].format(certificate=certificate),
                           tuning=NGINX_TUNING if name == "nginx-tuned" else "")
         return ["/usr/sbin/nginx", "-e", folder / "nginx.log", "-c", path]
     if name in ("haproxy", "haproxy-tuned"):
         path = configured(HAPROXY, folder / "haproxy.cfg", port=port, origin=origin,
+                          listen=HAPROXY_LISTEN[front].format(certificate=certificate),
                           tuning=HAPROXY_TUNING if name == "haproxy-tuned" else "")
         return ["/usr/sbin/haproxy", "-db", "-f", path]
     sys.exit(f"no proxy is called {name}")
 
 
 @contextlib.contextmanager
-def running_proxy(name, folder, origin, tools, core=PROXY_CORE, wrapper=()):
+def running_proxy(name, front, folder, origin, tools, core=PROXY_CORE, wrapper=()):
     """Yields a Proxy that answers. folder is its own; core None: wherever the kernel puts it."""
     port = free_port()
     folder.mkdir()
-    command = [*wrapper, *command_of(name, folder, port, origin, tools)]
+    command = [*wrapper, *command_of(name, front, folder, port, origin, tools)]
     with listening(pinned(core, command), port, folder / "output") as process:
-        yield Proxy(name, port, process)
+        yield Proxy(name, front, port, process)

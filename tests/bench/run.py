@@ -25,8 +25,22 @@ CASES = [
     Case("1m", "1 MiB", "/1m", 1048576),
     Case("post", "16 KiB POST", "/small", 100, body_bytes=16384),
     Case("close", "a connection per request", "/small", 100, close=True),
+    Case("tls-small", "TLS, small", "/small", 100, front="tls"),
+    Case("tls-1m", "TLS, 1 MiB", "/1m", 1048576, front="tls"),
+    Case("tls-new", "TLS 1.3, new connections", "/small", 100, front="tls", load=loads.s_time,
+         close=True, arguments=("-tls1_3", "-new")),
+    Case("tls-resumed", "TLS 1.3, resumed connections", "/small", 100, front="tls",
+         load=loads.s_time, close=True, arguments=("-tls1_3", "-reuse")),
+    Case("tls12-new", "TLS 1.2, new connections", "/small", 100, front="tls", load=loads.s_time,
+         close=True, arguments=("-tls1_2", "-new")),
+    Case("tls12-resumed", "TLS 1.2, resumed connections", "/small", 100, front="tls",
+         load=loads.s_time, close=True, arguments=("-tls1_2", "-reuse")),
+    Case("http2-small", "HTTP/2, small", "/small", 100, front="http2", load=loads.h2load,
+         connections=16, arguments=("-m", 32)),
 ]
-OTHERS = ["memory", "latency", "workers"]
+# What else there is to measure, by front.
+OTHERS = {"http1": ["memory", "latency", "workers"], "tls": ["tls-memory"],
+          "http2": ["http2-memory"]}
 
 # At most this many times the CPU per request of another proxy.
 GOALS = [
@@ -41,30 +55,62 @@ GOALS = [
     ("1m", "nghttpx", 0.80),
     ("post", "nginx", 0.80),
     ("close", "nginx", 0.90),
+    ("tls-small", "nginx", 0.85),
+    ("tls-1m", "nginx", 0.85),
+    ("tls-new", "nginx", 0.95),
+    ("tls-resumed", "nginx", 0.95),
+    ("tls12-new", "nginx", 0.95),
+    ("tls12-resumed", "nginx", 0.95),
+    ("http2-small", "nginx", 0.60),
+    ("http2-small", "nghttpx", 0.95),
 ]
-# Resident KiB for each idle connection, at most.
-MEMORY_GOALS = {"keep-alive": 1.0, "tunnels": 8.0}
-IDLE_USES = {"keep-alive": loads.use_keepalive, "tunnels": loads.use_tunnel}
 IDLE_CONNECTIONS = 10000
+QUICK_IDLE_CONNECTIONS = 500
 LATENCY_LOAD = 0.7
+
+
+class Idle:
+    """Connections that were used once each; at most goal KiB of resident memory each."""
+
+    def __init__(self, word, name, front, protocol, use, goal):
+        self.word, self.name, self.front, self.goal = word, name, front, goal
+        self.protocol, self.use = protocol, use
+
+    def held(self, proxy, n):
+        def make(number):
+            if self.front == "tls":
+                return loads.connect_tls(proxy, number, self.protocol)
+            return loads.connect(proxy, number)
+        return loads.idle_connections(n, make, self.use)
+
+
+IDLES = [
+    Idle("memory", "keep-alive", "http1", "http/1.1", loads.use_keepalive, 1.0),
+    Idle("memory", "tunnels", "http1", "http/1.1", loads.use_tunnel, 8.0),
+    Idle("tls-memory", "TLS", "tls", "http/1.1", loads.use_keepalive, 8.0),
+    Idle("http2-memory", "HTTP/2 over TLS", "tls", "h2", loads.use_http2, 8.0),
+    Idle("http2-memory", "HTTP/2", "http2", "h2", loads.use_http2, 8.0),
+]
 
 
 class Bench:
     """What all measurements need."""
 
-    def __init__(self, arguments, folder, origin):
+    def __init__(self, arguments, folder, origin, descriptors):
         self.arguments, self.folder, self.origin = arguments, folder, origin
-        self.tools = {"quoit": arguments.quoit.resolve()}
+        self.descriptors = descriptors
+        self.tools = {"quoit": arguments.quoit.resolve(),
+                      "certificate": proxies.make_certificate(folder)}
         if arguments.before:
             self.tools["before"] = arguments.before.resolve()
         for name in ("bench_floor", "bench_rate"):
             self.tools[name] = arguments.tools.resolve() / name
         self.n_started = 0
 
-    def running(self, name, core=proxies.PROXY_CORE):
+    def running(self, name, front="http1", core=proxies.PROXY_CORE):
         self.n_started += 1
         folder = self.folder / f"{self.n_started}-{name}"
-        return proxies.running_proxy(name, folder, self.origin, self.tools, core=core)
+        return proxies.running_proxy(name, front, folder, self.origin, self.tools, core=core)
 
 
 def in_turn(names, round_number):
@@ -82,14 +128,19 @@ def say(text):
 
 def measure(proxy, case, seconds, core=proxies.LOAD_CORE):
     before = proxy.cpu_seconds()
-    report = loads.wrk(proxy, case, seconds, core)
+    report = case.load(proxy, case, seconds, core)
     spent = proxy.cpu_seconds() - before
+    latencies = {name: report[name] for name in ("p50_us", "p99_us") if name in report}
     return {
         "requests_per_s": report["requests"] / report["seconds"],
         "cpu_us": spent / report["requests"] * 1e6,
-        "p50_us": report["p50_us"],
-        "p99_us": report["p99_us"],
+        **latencies,
     }
+
+
+def can_take(name, front):
+    """The shuttle has TCP only."""
+    return front == "http1" or name not in ("floor", "splice")
 
 
 def takes_part(name, case):
@@ -97,7 +148,8 @@ def takes_part(name, case):
     The shuttle has no connection to the origin of its own, to keep when the client's goes; nghttpx
     keeps none either then, and answers many such requests with 502.
     """
-    return not (case.close and name in ("floor", "splice", "nghttpx"))
+    return can_take(name, case.front) and not (
+        case.close and name in ("floor", "splice", "nghttpx"))
 
 
 def measure_load(running, cases, arguments):
@@ -108,7 +160,7 @@ def measure_load(running, cases, arguments):
             for proxy in in_turn([p for p in running if takes_part(p.name, case)], round_number):
                 loads.check_answer(proxy, case)
                 if arguments.warm_up:
-                    loads.wrk(proxy, case, arguments.warm_up)
+                    case.load(proxy, case, arguments.warm_up)
                 result = measure(proxy, case, arguments.seconds)
                 results.setdefault((case.word, proxy.name), []).append(result)
                 say(f"round {round_number + 1}: {case.name}, {proxy.name}: "
@@ -222,37 +274,38 @@ def print_latency(results):
 # --- memory of idle connections -----------------------------------------------------------------
 
 
-def warm_tables(proxy):
-    """What is allocated with the first request is not the idle connections'."""
-    with loads.idle_connections(proxy, loads.use_keepalive, 64):
+def measure_idle(idle, proxy, n):
+    """Resident KiB for each of n. What is allocated with the first request is not theirs."""
+    with idle.held(proxy, 64):
         pass
-    with loads.idle_connections(proxy, loads.use_tunnel, 4):
-        pass
+    before = proxy.resident_bytes()
+    with idle.held(proxy, n):
+        time.sleep(1)  # what a proxy gives back a moment later does not count
+        return (proxy.resident_bytes() - before) / n / 1024
 
 
-def measure_memory(bench, names):
-    """{(kind, proxy name): resident KiB per idle connection}, each in a process of its own."""
+def measure_memory(bench, idles):
+    """{(what is idle, proxy name): [resident KiB per idle connection]}, a process for each."""
     # A tunnel takes two descriptors of the proxy.
-    n = min(IDLE_CONNECTIONS, (bench.descriptors - 200) // 2)
+    n = min(bench.arguments.idle, (bench.descriptors - 200) // 2)
     results = {}
-    for kind, use in IDLE_USES.items():
-        for name in names:
-            with bench.running(name) as proxy:
-                warm_tables(proxy)
-                before = proxy.resident_bytes()
-                with loads.idle_connections(proxy, use, n):
-                    time.sleep(1)  # what a proxy gives back a moment later does not count
-                    held = proxy.resident_bytes() - before
-                results[kind, name] = [{"kib": held / n / 1024, "connections": n}]
-                say(f"{kind}, {name}: {held / n / 1024:.2f} KiB")
+    for idle in idles:
+        for name in bench.arguments.proxies:
+            if name == "splice" or not can_take(name, idle.front):
+                continue
+            with bench.running(name, idle.front) as proxy:
+                kib = measure_idle(idle, proxy, n)
+            results[idle.name, name] = [{"kib": kib, "connections": n}]
+            say(f"{idle.name}, {name}: {kib:.2f} KiB")
     return results
 
 
-def print_memory(results):
+def print_memory(results, idles):
     print("\n| idle connections | number | proxy | resident KiB each | goal for quoit |")
     print("|---|---:|---|---:|---:|")
+    goals = {idle.name: idle.goal for idle in idles}
     for (kind, name), [result] in results.items():
-        goal = f"{MEMORY_GOALS[kind]:.0f}: {verdict(result['kib'], MEMORY_GOALS[kind])}"
+        goal = f"{goals[kind]:.0f}: {verdict(result['kib'], goals[kind])}"
         print(f"| {kind} | {result['connections']} | {name} | {result['kib']:.2f} "
               f"| {goal if name == 'quoit' else ''} |")
 
@@ -294,33 +347,46 @@ def parse_arguments():
     parser.add_argument("--warm-up", type=int, default=1, help="seconds before each; 0: none")
     parser.add_argument("--proxies", default="quoit,nginx,haproxy,nghttpx,floor",
                         help="a list with commas; there are also splice, nginx-tuned and haproxy-tuned")
-    words = [case.word for case in CASES] + OTHERS
-    parser.add_argument("--cases", default=",".join(words), help="a list with commas; default: all")
+    parser.add_argument("front", nargs="?", choices=proxies.FRONTS,
+                        help="only what comes so; default: all")
+    parser.add_argument("--cases", help="a list with commas; default: all")
     parser.add_argument("--strace", action="store_true", help="count system calls as well")
     parser.add_argument("--instructions", action="store_true",
                         help="count instructions as well, with valgrind")
     parser.add_argument("--json", type=pathlib.Path, help="write every round to this file")
     parser.add_argument("--quick", action="store_true", help="one second each: does it run at all?")
     arguments = parser.parse_args()
-    arguments.cases = arguments.cases.split(",")
+    words = words_of([arguments.front] if arguments.front else proxies.FRONTS)
+    arguments.cases = arguments.cases.split(",") if arguments.cases else words
     arguments.proxies = arguments.proxies.split(",") + ["before"] * bool(arguments.before)
     for word in set(arguments.cases) - set(words):
         parser.error(f"no case is called {word}; there are {', '.join(words)}")
+    arguments.idle = IDLE_CONNECTIONS
     if arguments.quick:
         arguments.rounds, arguments.seconds, arguments.warm_up = 1, 1, 0
+        arguments.idle = QUICK_IDLE_CONNECTIONS
     return arguments
 
 
-def run_load(bench, cases):
-    """The closed loops and, with the same processes, latencies and system calls."""
-    names, results = bench.arguments.proxies, {}
+def words_of(fronts):
+    return [word for front in fronts
+            for word in [case.word for case in CASES if case.front == front] + OTHERS[front]]
+
+
+def run_load(bench, front, cases):
+    """The closed loops over one front and, with the same processes, latencies and system calls."""
+    names = [name for name in bench.arguments.proxies if can_take(name, front)]
+    with_latency = front == "http1" and "latency" in bench.arguments.cases
+    results = {}
+    if not cases and not with_latency:
+        return results
     with contextlib.ExitStack() as stack:
-        running = [stack.enter_context(bench.running(name)) for name in names]
+        running = [stack.enter_context(bench.running(name, front)) for name in names]
         if cases:
             results = measure_load(running, cases, bench.arguments)
             print_load(results, cases, names)
             print_goals(results, cases)
-        if "latency" in bench.arguments.cases:
+        if with_latency:
             latencies = measure_latency(bench, running, CASES[0])
             print_latency(latencies)
             results |= latencies
@@ -332,11 +398,12 @@ def run_load(bench, cases):
 def run_all(bench):
     arguments, results = bench.arguments, {}
     cases = [case for case in CASES if case.word in arguments.cases]
-    if "memory" in arguments.cases:
-        memory = measure_memory(bench, [name for name in arguments.proxies if name != "splice"])
-        print_memory(memory)
-        results |= memory
-    results |= run_load(bench, cases)
+    idles = [idle for idle in IDLES if idle.word in arguments.cases]
+    if idles:
+        results |= measure_memory(bench, idles)
+        print_memory(results, idles)
+    for front in proxies.FRONTS:
+        results |= run_load(bench, front, [case for case in cases if case.front == front])
     if "workers" in arguments.cases:
         workers = measure_workers(bench, CASES[0])
         print_workers(workers)
@@ -352,8 +419,7 @@ def main():
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         descriptors = proxies.raise_descriptor_limit()
         origin = stack.enter_context(proxies.running_origin(arguments.tools / "bench_origin"))
-        bench = Bench(arguments, folder, origin)
-        bench.descriptors = descriptors
+        bench = Bench(arguments, folder, origin, descriptors)
         results = run_all(bench)
     if arguments.json:
         rows = [{"case": case, "proxy": proxy, "rounds": rounds}
