@@ -13,7 +13,7 @@ from hyperframe.frame import (DataFrame, Frame, GoAwayFrame, HeadersFrame, RstSt
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR = range(4)
 SETTINGS_TIMEOUT, STREAM_CLOSED, FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL = range(4, 9)
-ENHANCE_YOUR_CALM = 11
+COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 9, 11
 
 
 class Reply:
@@ -54,6 +54,15 @@ class Reply:
 def frame(kind, flags=0, stream=0, payload=b""):
     """The bytes of any frame."""
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def literals(fields):
+    """A header block without indexing: also what an encoder would refuse or tidy up."""
+    def text(value):
+        data = value.encode("latin-1")
+        assert len(data) < 127
+        return bytes([len(data)]) + data
+    return b"".join(b"\0" + text(name) + text(value) for name, value in fields)
 
 
 class H2Client:

@@ -5,7 +5,7 @@ from hyperframe.frame import (ContinuationFrame, DataFrame, HeadersFrame, Priori
                               RstStreamFrame, SettingsFrame)
 
 from h2_client import (CANCEL, ENHANCE_YOUR_CALM, H2Client, NO_ERROR, PROTOCOL_ERROR,
-                       SETTINGS_TIMEOUT, frame)
+                       SETTINGS_TIMEOUT, frame, literals)
 from quoit_process import static_pool
 from waiting import wait_until
 
@@ -271,19 +271,10 @@ def shared(h2):
     return h2()
 
 
-def raw_block(fields):
-    """Literals without indexing: what an encoder would refuse or tidy up."""
-    def text(value):
-        data = value.encode("latin-1")
-        assert len(data) < 127
-        return bytes([len(data)]) + data
-    return b"".join(b"\0" + text(name) + text(value) for name, value in fields)
-
-
 def test_malformed_requests_are_reset_and_go_nowhere(shared):
     for name, fields in MALFORMED.items():
         with H2Client(shared.port) as client:
-            client.send_frames(HeadersFrame(1, raw_block(fields),
+            client.send_frames(HeadersFrame(1, literals(fields),
                                             flags=["END_STREAM", "END_HEADERS"]))
             client.read_until(lambda: client.reply(1).reset is not None or client.goaways or
                               client.closed, what=name)
@@ -299,7 +290,7 @@ def test_a_malformed_request_leaves_the_connection_its_time(h2):
         client.request(1, "/?delay=2.5")
         for s, fields in ((3, GOOD + [("x-a", "b\nc")]), (5, GOOD + [("connection", "x")]),
                           (7, without(":path"))):
-            client.send_frames(HeadersFrame(s, raw_block(fields),
+            client.send_frames(HeadersFrame(s, literals(fields),
                                             flags=["END_STREAM", "END_HEADERS"]))
             assert client.wait_reply(s).reset == PROTOCOL_ERROR
         assert client.wait_reply(1).status == 200
@@ -311,7 +302,7 @@ def test_malformed_trailers_reset_the_stream(shared):
         with H2Client(shared.port) as client:
             client.request(1, method="POST", end=False)
             client.data(1, b"abc")
-            client.send_frames(HeadersFrame(1, raw_block(fields),
+            client.send_frames(HeadersFrame(1, literals(fields),
                                             flags=["END_STREAM", "END_HEADERS"]))
             assert client.wait_reply(1).reset == PROTOCOL_ERROR
     shared.wait_access(3)
