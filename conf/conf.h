@@ -291,7 +291,8 @@ struct conf_certificate {
 struct conf_tls {
     struct conf_certificate *certificates; /* the first is the default */
     size_t n_certificates;
-    bool strict_sni; /* a client that asks for no name of theirs is refused */
+    bool fetches_ocsp; /* responses to staple, for certificates without a file of one */
+    bool strict_sni;   /* a client that asks for no name of theirs is refused */
     uint8_t *alpn; /* enum conf_alpn, in the order of preference; none: all of them, HTTP/2 first */
     size_t n_alpn;
     enum conf_tls_version min_version, max_version;

@@ -96,6 +96,7 @@ static const char *const access_formats[] = {
     [CONF_ACCESS_JSON] = "json", [CONF_ACCESS_COMBINED] = "combined", NULL};
 
 static const char *const tls_versions[] = {[CONF_TLS_1_2] = "1.2", [CONF_TLS_1_3] = "1.3", NULL};
+static const char *const ocsp_words[] = {[false] = "off", [true] = "fetch", NULL};
 static const char *const client_auths[] = {[CONF_CLIENT_AUTH_NONE] = "none",
                                            [CONF_CLIENT_AUTH_OPTIONAL] = "optional",
                                            [CONF_CLIENT_AUTH_REQUIRED] = "required",
@@ -244,7 +245,16 @@ const struct conf_option conf_options[] = {
     {.key = "listeners.N.tls.certificates.N.ocsp",
      .type = &conf_type_text,
      AT(conf_certificate, ocsp_file),
-     .meaning = "File with an OCSP response for it (DER), which clients that ask for one get."},
+     .meaning = "File with an OCSP response for it (DER), which clients that ask for one get while "
+                "it is valid."},
+    {.key = "listeners.N.tls.ocsp",
+     .type = &conf_type_word,
+     AT(conf_listener, tls.fetches_ocsp),
+     .words = ocsp_words,
+     .fallback = "off",
+     .meaning = "`fetch`: certificates without an OCSP response of their own get one from the "
+                "responder that they name, again at half of what is left of its validity. The "
+                "issuer must stand behind the certificate in its file."},
     {.key = "listeners.N.tls.strict_sni",
      .type = &conf_type_bool,
      AT(conf_listener, tls.strict_sni),

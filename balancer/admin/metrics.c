@@ -171,18 +171,44 @@ static void put_refused(struct page *page)
         put_reason(page, name, reasons[i], offsetof(struct worker_stats, refused));
 }
 
+static uint64_t expiry_of(const struct metrics_certificate *one)
+{
+    return one->not_after > 0 ? (uint64_t)one->not_after : 0;
+}
+
+static uint64_t ocsp_until_of(const struct metrics_certificate *one)
+{
+    return one->ocsp_until > 0 ? (uint64_t)one->ocsp_until : 0;
+}
+
+static uint64_t ocsp_failures_of(const struct metrics_certificate *one)
+{
+    return one->ocsp_failures;
+}
+
 static void put_certificates(struct page *page)
 {
-    static const char name[] = "certificate_expiry_seconds";
+    static const struct {
+        const char *name, *type, *help;
+        uint64_t (*value)(const struct metrics_certificate *one);
+    } lines[] = {
+        {"certificate_expiry_seconds", "gauge",
+         "Unix time at which a listener's certificate expires", expiry_of},
+        {"ocsp_next_update_seconds", "gauge",
+         "Unix time until which a certificate's OCSP response is stapled, 0: there is none",
+         ocsp_until_of},
+        {"ocsp_failures_total", "counter",
+         "Times that no good OCSP response came for a certificate", ocsp_failures_of},
+    };
     const struct metrics_source *source = page->source;
-    if (source->n_certificates == 0)
-        return;
-    put_head(page, name, "gauge", "Unix time at which a listener's certificate expires");
-    for (size_t i = 0; i < source->n_certificates; i++) {
-        const struct metrics_certificate *one = &source->certificates[i];
-        fprintf(page->out, "quoit_%s{", name);
-        put_label(page, "listener", one->listener);
-        put_labelled(page, "file", one->file, one->not_after > 0 ? (uint64_t)one->not_after : 0);
+    for (size_t k = 0; k < sizeof lines / sizeof *lines && source->n_certificates > 0; k++) {
+        put_head(page, lines[k].name, lines[k].type, lines[k].help);
+        for (size_t i = 0; i < source->n_certificates; i++) {
+            const struct metrics_certificate *one = &source->certificates[i];
+            fprintf(page->out, "quoit_%s{", lines[k].name);
+            put_label(page, "listener", one->listener);
+            put_labelled(page, "file", one->file, lines[k].value(one));
+        }
     }
 }
 

@@ -16,7 +16,9 @@
 /* A listener's certificate. */
 struct metrics_certificate {
     const char *listener, *file;
-    int64_t not_after; /* Unix time */
+    int64_t not_after;  /* Unix time */
+    int64_t ocsp_until; /* of the response that is stapled; 0: none is */
+    uint64_t ocsp_failures;
 };
 
 struct metrics_source {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "balancer/control/address.h"
+#include "balancer/control/stapling.h"
 #include "balancer/log/log.h"
 #include "balancer/tls/inbound.h"
 #include "balancer/tls/outbound.h"
@@ -15,7 +16,8 @@ struct certificates {
     const struct conf *conf;
     struct inbound **inbound;
     struct outbound **outbound;
-    size_t n_used; /* listeners and pools with TLS */
+    struct stapling *stapling; /* NULL: nothing is fetched */
+    size_t n_used;             /* listeners and pools with TLS */
     struct metrics_certificate *list;
     char (*addresses)[ADDRESS_TEXT_SIZE]; /* of the listeners */
 };
@@ -96,10 +98,19 @@ int certificates_new(const struct conf *conf, struct certificates **ret_certific
     return 0;
 }
 
+int certificates_fetch(struct certificates *all, struct ev_loop *loop)
+{
+    bool is_wanted = false;
+    for (size_t i = 0; i < all->conf->n_listeners; i++)
+        is_wanted = is_wanted || all->conf->listeners[i].tls.fetches_ocsp;
+    return is_wanted ? stapling_start(loop, all->conf, all->inbound, &all->stapling) : 0;
+}
+
 void certificates_free(struct certificates *all)
 {
     if (all == NULL)
         return;
+    stapling_stop(all->stapling);
     for (size_t i = 0; all->inbound != NULL && i < all->conf->n_listeners; i++)
         inbound_free(all->inbound[i]);
     for (size_t i = 0; all->outbound != NULL && i < all->conf->n_pools; i++)
@@ -137,6 +148,7 @@ void certificates_reload(struct certificates *all)
     for (size_t i = 0; i < all->conf->n_pools; i++)
         if (all->outbound[i] != NULL)
             reload_outbound(all, i);
+    stapling_look(all->stapling);
 }
 
 void certificates_look(struct certificates *all, double now_s)
@@ -152,6 +164,7 @@ void certificates_look(struct certificates *all, double now_s)
     for (size_t i = 0; i < all->conf->n_pools; i++)
         if (all->outbound[i] != NULL && outbound_has_changed(all->outbound[i]))
             reload_outbound(all, i);
+    stapling_look(all->stapling);
 }
 
 bool certificates_are_used(const struct certificates *all)
@@ -179,7 +192,12 @@ const struct metrics_certificate *certificates_list(struct certificates *all, si
             continue;
         for (size_t k = 0; inbound_expiry(all->inbound[i], k, &file, &not_after); k++)
             all->list[n++] = (struct metrics_certificate){
-                .listener = all->addresses[i], .file = file, .not_after = (int64_t)not_after};
+                .listener = all->addresses[i],
+                .file = file,
+                .not_after = (int64_t)not_after,
+                .ocsp_until = staple_until(&inbound_certificate(all->inbound[i], k)->staple),
+                .ocsp_failures = stapling_failures(all->stapling, i, k),
+            };
     }
     *ret_n = n;
     return all->list;

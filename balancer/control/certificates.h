@@ -12,10 +12,14 @@
 #include "conf/conf.h"
 
 struct certificates;
+struct ev_loop;
 
 /* Loads everything; keeps conf. Returns 0, or -errno when something is no good, which the event log
  * says. */
 int certificates_new(const struct conf *conf, struct certificates **ret_certificates);
+
+/* Begins to fetch OCSP responses, where that is asked for. Returns 0 or -ENOMEM. */
+int certificates_fetch(struct certificates *certificates, struct ev_loop *loop);
 
 /* No session may be left. Accepts NULL. */
 void certificates_free(struct certificates *certificates);

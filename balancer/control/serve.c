@@ -406,6 +406,8 @@ static int start(struct control *control)
     if (rc == 0 && certificates_are_used(control->certificates))
         ev_timer_start(control->loop, &control->certificate_timer);
     if (rc == 0)
+        rc = certificates_fetch(control->certificates, control->loop);
+    if (rc == 0)
         rc = open_listeners(control);
     if (rc == 0)
         rc = start_access_log(control);

@@ -1,15 +1,15 @@
 #include "balancer/tls/certificate.h"
 
 #include <openssl/err.h>
-#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "balancer/tls/ocsp.h"
+
 #define MAX_CHAIN 32
-#define MAX_OCSP_BYTES 65536
 
 static void key_of(const char *key, const char *name, char *ret_text, size_t size)
 {
@@ -23,7 +23,7 @@ void certificate_free(struct certificate *certificate)
     X509_free(certificate->leaf);
     sk_X509_pop_free(certificate->chain, X509_free);
     EVP_PKEY_free(certificate->key);
-    free(certificate->ocsp);
+    staple_fini(&certificate->staple);
     for (size_t i = 0; i < certificate->n_names; i++)
         free(certificate->names[i]);
     free(certificate->names);
@@ -150,46 +150,22 @@ static void check_dates(struct certificate *certificate, const char *key, const 
 
 /* ---- OCSP */
 
-/* Whether response is a good one about the certificate, as far as its issuer lets us tell. */
-static const char *judge_ocsp(const struct certificate *certificate, OCSP_RESPONSE *response)
-{
-    if (response == NULL)
-        return "no OCSP response";
-    if (OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL)
-        return "an OCSP response that is an error";
-    OCSP_BASICRESP *basic = OCSP_response_get1_basic(response);
-    X509 *issuer = sk_X509_value(certificate->chain, 0);
-    if (basic == NULL || issuer == NULL) {
-        OCSP_BASICRESP_free(basic);
-        return basic == NULL ? "an OCSP response without an answer" : NULL;
-    }
-    OCSP_CERTID *id = OCSP_cert_to_id(NULL, certificate->leaf, issuer);
-    bool is_about_it = id != NULL && OCSP_resp_find(basic, id, -1) >= 0;
-    OCSP_CERTID_free(id);
-    OCSP_BASICRESP_free(basic);
-    return is_about_it ? NULL : "an OCSP response about another certificate";
-}
-
+/* Why there is nothing to staple; NULL: there is. */
 static const char *load_ocsp(struct certificate *certificate, const char *file)
 {
     FILE *in = fopen(file, "re");
     if (in == NULL)
         return "the OCSP response cannot be opened";
-    uint8_t *bytes = malloc(MAX_OCSP_BYTES);
-    size_t n = bytes != NULL ? fread(bytes, 1, MAX_OCSP_BYTES, in) : 0;
+    uint8_t *bytes = malloc(OCSP_MAX_BYTES);
+    size_t n = bytes != NULL ? fread(bytes, 1, OCSP_MAX_BYTES, in) : 0;
     (void)fclose(in);
-    const uint8_t *at = bytes;
-    OCSP_RESPONSE *response = d2i_OCSP_RESPONSE(NULL, &at, (long)n);
-    const char *wrong = judge_ocsp(certificate, response);
-    OCSP_RESPONSE_free(response);
-    ERR_clear_error();
-    if (wrong != NULL) {
-        free(bytes);
-        return wrong;
-    }
-    certificate->ocsp = bytes;
-    certificate->ocsp_n = n;
-    return NULL;
+    X509 *issuer = ocsp_issuer(certificate->leaf, certificate->chain);
+    struct ocsp_verdict verdict = ocsp_judge(certificate->leaf, issuer, bytes, n, time(NULL));
+    if (verdict.status == OCSP_STATUS_GOOD &&
+        staple_set(&certificate->staple, bytes, n, verdict.until) != 0)
+        verdict.why = "no memory";
+    free(bytes);
+    return verdict.why;
 }
 
 /* ---- all together */
@@ -226,7 +202,11 @@ struct certificate *certificate_load(const struct conf_certificate *conf, const 
                                      const struct tls_report *report)
 {
     struct certificate *certificate = calloc(1, sizeof *certificate);
-    if (certificate == NULL || !load(certificate, conf, key, report)) {
+    if (certificate == NULL || staple_init(&certificate->staple) != 0) {
+        free(certificate);
+        return NULL;
+    }
+    if (!load(certificate, conf, key, report)) {
         certificate_free(certificate);
         return NULL;
     }

@@ -10,23 +10,23 @@
 #include <time.h>
 
 #include "balancer/tls/report.h"
+#include "balancer/tls/staple.h"
 #include "conf/conf.h"
 
 struct certificate {
     X509 *leaf;
     STACK_OF(X509) * chain; /* without the leaf */
     EVP_PKEY *key;
-    uint8_t *ocsp; /* NULL: none */
-    size_t ocsp_n;
     char **names; /* DNS names in lower case, "*." at the front of some; may be none */
     size_t n_names;
     time_t not_after;
+    struct staple staple;
 };
 
 /*
  * Reads the files that conf names; key is the option that conf stands for. NULL, and said why, when
  * one cannot be read or the key is not the certificate's. One that has expired, or is not valid
- * yet, is warned of. An OCSP response that cannot be read is left out with a warning.
+ * yet, is warned of. An OCSP response that is no good is left out with a warning.
  */
 struct certificate *certificate_load(const struct conf_certificate *conf, const char *key,
                                      const struct tls_report *report);

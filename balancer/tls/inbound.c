@@ -13,6 +13,7 @@
 #include "balancer/tls/certificate.h"
 #include "balancer/tls/files.h"
 #include "balancer/tls/names.h"
+#include "balancer/tls/ocsp.h"
 #include "balancer/tls/tickets.h"
 
 #define KEY_SIZE 64
@@ -107,14 +108,15 @@ static int on_status(SSL *ssl, void *argument)
     const X509 *leaf = SSL_get_certificate(ssl);
     for (unsigned i = 0; i < NAMES_KINDS; i++) {
         uint32_t number = context->choice.by_kind[i];
-        const struct certificate *certificate =
+        struct certificate *certificate =
             number != NAMES_NONE ? context->set->certificates[number] : NULL;
-        if (certificate == NULL || certificate->leaf != leaf || certificate->ocsp == NULL)
+        if (certificate == NULL || certificate->leaf != leaf)
             continue;
-        unsigned char *copy = OPENSSL_memdup(certificate->ocsp, certificate->ocsp_n);
-        if (copy == NULL)
+        uint8_t *copy;
+        size_t n = staple_copy(&certificate->staple, time(NULL), &copy);
+        if (n == 0)
             break;
-        SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)certificate->ocsp_n);
+        SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)n); /* owns it now */
         return SSL_TLSEXT_ERR_OK;
     }
     return SSL_TLSEXT_ERR_NOACK;
@@ -259,6 +261,15 @@ static unsigned kind_of(const struct certificate *certificate)
     }
 }
 
+static void check_staple(const struct certificate *certificate, const struct conf_tls *conf,
+                         const char *key, const char *file, const struct tls_report *report)
+{
+    if (!conf->fetches_ocsp && staple_until(&certificate->staple) == 0 &&
+        ocsp_must_staple(certificate->leaf))
+        tls_say(report, TLS_WARNING, key, file,
+                "clients expect an OCSP response with this certificate, and there is none");
+}
+
 static int load_certificates(struct inbound_set *set, const struct tls_report *report)
 {
     const struct conf_tls *conf = set->inbound->conf;
@@ -271,7 +282,9 @@ static int load_certificates(struct inbound_set *set, const struct tls_report *r
         char key[KEY_SIZE + 64];
         (void)snprintf(key, sizeof key, "%s.certificates.%zu", set->inbound->key, i);
         set->certificates[i] = certificate_load(&conf->certificates[i], key, report);
-        if (set->certificates[i] == NULL)
+        if (set->certificates[i] != NULL)
+            check_staple(set->certificates[i], conf, key, conf->certificates[i].cert_file, report);
+        else
             rc = -EINVAL; /* the others' mistakes are told too */
     }
     return rc;
@@ -413,6 +426,19 @@ static int load_tickets(struct inbound *inbound, const struct tls_report *report
     return -EINVAL;
 }
 
+/* What was fetched for a certificate stays with it when its file is read again. */
+static void keep_staples(struct inbound_set *set, const struct inbound_set *old)
+{
+    for (size_t i = 0; old != NULL && i < set->n_certificates && i < old->n_certificates; i++) {
+        struct certificate *now = set->certificates[i];
+        const struct staple *staple = &old->certificates[i]->staple;
+        if (set->inbound->conf->certificates[i].ocsp_file != NULL || staple->bytes == NULL ||
+            X509_cmp(now->leaf, old->certificates[i]->leaf) != 0)
+            continue;
+        (void)staple_set(&now->staple, staple->bytes, staple->n, staple->until);
+    }
+}
+
 int inbound_load(struct inbound *inbound, const struct tls_report *report)
 {
     struct inbound_set *set;
@@ -425,6 +451,7 @@ int inbound_load(struct inbound *inbound, const struct tls_report *report)
         free_set(set);
         return rc;
     }
+    keep_staples(set, inbound->set);
     (void)pthread_rwlock_wrlock(&inbound->lock);
     struct inbound_set *old = inbound->set;
     inbound->set = set;
@@ -508,6 +535,11 @@ bool inbound_expiry(const struct inbound *inbound, size_t i, const char **ret_fi
     *ret_file = inbound->conf->certificates[i].cert_file;
     *ret_not_after = inbound->set->certificates[i]->not_after;
     return true;
+}
+
+struct certificate *inbound_certificate(const struct inbound *inbound, size_t i)
+{
+    return i < inbound->set->n_certificates ? inbound->set->certificates[i] : NULL;
 }
 
 SSL *inbound_open(struct inbound *inbound, struct inbound_set **ret_set)

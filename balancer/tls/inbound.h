@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <time.h>
 
+#include "balancer/tls/certificate.h"
 #include "balancer/tls/report.h"
 #include "conf/conf.h"
 
@@ -41,6 +42,10 @@ bool inbound_rotate(struct inbound *inbound, double now_s);
 /* Control: certificate number i: its file, and the end of its validity. False: there is none. */
 bool inbound_expiry(const struct inbound *inbound, size_t i, const char **ret_file,
                     time_t *ret_not_after);
+
+/* Control: certificate number i, until the next inbound_load(). NULL: there is none. Only its
+ * staple may be changed. */
+struct certificate *inbound_certificate(const struct inbound *inbound, size_t i);
 
 /* Any thread: a session on the server's side, and the set it belongs to: a reference, to be given
  * back after SSL_free(). NULL when memory is out. */
