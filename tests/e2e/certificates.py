@@ -49,14 +49,16 @@ class Authority:
             "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]
         openssl("genpkey", *how, "-out", path)
 
-    def issue(self, name, *sans, kind="ec", days=10, file=None):
-        """sans: "DNS:…" or "IP:…"; the names of the certificate. days < 0: it has expired."""
+    def issue(self, name, *sans, kind="ec", days=10, file=None, more=()):
+        """sans: "DNS:…" or "IP:…"; the names of the certificate. days < 0: it has expired. more:
+        lines of further extensions."""
         stem = self.folder / (file or name.replace("*", "_") + "." + kind)
         pair = Pair(f"{stem}.crt", f"{stem}.key")
         self._make_key(pair.key, kind)
         request = openssl("req", "-new", "-key", pair.key, "-subj", f"/CN={name}")
         extensions = self.folder / "extensions.cnf"
-        extensions.write_text(f"subjectAltName={','.join(sans)}\n" if sans else "")
+        lines = [f"subjectAltName={','.join(sans)}"] if sans else []
+        extensions.write_text("".join(f"{line}\n" for line in [*lines, *more]))
         dates = ["-days", days]
         if days < 0:
             dates = ["-not_before", "20200101000000Z", "-not_after", "20210101000000Z"]

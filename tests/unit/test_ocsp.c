@@ -14,7 +14,7 @@
 #include "balancer/tls/ocsp.h"
 #include "balancer/tls/staple.h"
 
-#define HOUR 3600
+#define HOUR 3600L
 
 struct pair {
     X509 *cert;
@@ -54,8 +54,8 @@ static struct pair make_pair(const char *name, const struct pair *issuer, long s
     const struct pair *by = issuer != NULL ? issuer : &made;
     assert_int_equal(X509_set_version(made.cert, 2), 1);
     assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(made.cert), serial), 1);
-    assert_non_null(X509_gmtime_adj(X509_getm_notBefore(made.cert), -24L * HOUR));
-    assert_non_null(X509_gmtime_adj(X509_getm_notAfter(made.cert), 24L * HOUR));
+    assert_non_null(X509_gmtime_adj(X509_getm_notBefore(made.cert), -24 * HOUR));
+    assert_non_null(X509_gmtime_adj(X509_getm_notAfter(made.cert), 24 * HOUR));
     assert_int_equal(X509_NAME_add_entry_by_txt(X509_get_subject_name(made.cert), "CN",
                                                 MBSTRING_ASC, (const uint8_t *)name, -1, -1, 0),
                      1);
