@@ -292,6 +292,17 @@ static void check_pool_tls(struct checker *checker, struct conf_pool *pool,
                     ".send_proxy_protocol", "found it with tls, expected one of them");
 }
 
+static void check_grpc_service(struct checker *checker, const struct conf_pool *pool,
+                               const struct conf_node *node)
+{
+    const char *service = pool->check.grpc_service;
+    if (service != NULL && strlen(service) > CONF_GRPC_SERVICE_MAX)
+        report_pool(checker, pool,
+                    place_of(checker, conf_node_get(node, "health_check"), "grpc_service"),
+                    ".health_check.grpc_service", "found %zu bytes, expected at most %d",
+                    strlen(service), CONF_GRPC_SERVICE_MAX);
+}
+
 static void check_pool(struct checker *checker, struct conf_pool *pool,
                        const struct conf_node *node)
 {
@@ -303,6 +314,7 @@ static void check_pool(struct checker *checker, struct conf_pool *pool,
     /* What listens elsewhere, for checks alone, is not what requests go to. */
     pool->check.sends_proxy = pool->send_proxy != CONF_SEND_PROXY_OFF && pool->check.port == 0;
     check_pool_tls(checker, pool, node);
+    check_grpc_service(checker, pool, node);
     if (!is_pool_name(pool->name))
         report_pool(checker, pool, node->key_place, "",
                     "found a name with other characters than letters, digits, _ . and -");

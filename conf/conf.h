@@ -128,7 +128,7 @@ struct conf_endpoint {
     double weight; /* 0 drains; default 1 */
 };
 
-enum conf_check_type { CONF_CHECK_NONE, CONF_CHECK_HTTP, CONF_CHECK_TCP };
+enum conf_check_type { CONF_CHECK_NONE, CONF_CHECK_HTTP, CONF_CHECK_TCP, CONF_CHECK_GRPC };
 enum conf_check_initial { CONF_INITIAL_UP, CONF_INITIAL_DOWN };
 
 /* Inclusive range of status codes. */
@@ -138,11 +138,15 @@ struct conf_status_range {
 
 struct conf_pool_tls;
 
+/* The longest name of a service that a gRPC check may ask about, in bytes. */
+#define CONF_GRPC_SERVICE_MAX 255
+
 struct conf_check {
     enum conf_check_type type;
-    char *path;   /* of an HTTP check; default "/" */
-    char *host;   /* its Host header; NULL: the endpoint's address:port */
-    char *method; /* GET or HEAD */
+    char *path;         /* of an HTTP check; default "/" */
+    char *host;         /* its Host header, or a gRPC check's; NULL: the endpoint's address:port */
+    char *method;       /* GET or HEAD */
+    char *grpc_service; /* that a gRPC check asks about; NULL: the server as a whole */
     struct conf_status_range *expect;
     size_t n_expect;
     uint32_t interval_ms;
@@ -151,8 +155,8 @@ struct conf_check {
     uint16_t rise; /* consecutive successes until up */
     uint16_t fall; /* consecutive failures until down */
     enum conf_check_initial initial;
-    bool sends_proxy; /* an HTTP check begins with a PROXY protocol header, version 1 */
-    const struct conf_pool_tls *tls; /* of the pool, for HTTP checks of it; NULL: none */
+    bool sends_proxy; /* an HTTP or gRPC check begins with a PROXY protocol header, version 1 */
+    const struct conf_pool_tls *tls; /* of the pool, for HTTP and gRPC checks; NULL: none */
     char tls_name[256]; /* whom a target's certificate must name; set for each target */
 };
 

@@ -50,8 +50,11 @@ static const char *const affinities[] = {
     [CONF_AFFINITY_STRICT] = "strict",
     NULL,
 };
-static const char *const check_types[] = {
-    [CONF_CHECK_NONE] = "none", [CONF_CHECK_HTTP] = "http", [CONF_CHECK_TCP] = "tcp", NULL};
+static const char *const check_types[] = {[CONF_CHECK_NONE] = "none",
+                                          [CONF_CHECK_HTTP] = "http",
+                                          [CONF_CHECK_TCP] = "tcp",
+                                          [CONF_CHECK_GRPC] = "grpc",
+                                          NULL};
 static const char *const initials[] = {
     [CONF_INITIAL_UP] = "up", [CONF_INITIAL_DOWN] = "down", NULL};
 static const char *const same_sites[] = {
@@ -1144,8 +1147,8 @@ const struct conf_option conf_options[] = {
      AT(conf_pool, check.type),
      .words = check_types,
      .fallback = "http",
-     .meaning = "`http` sends a request and looks at the status, `tcp` only connects, `none` does "
-                "not probe."},
+     .meaning = "`http` sends a request and looks at the status, `grpc` asks the health service "
+                "`grpc.health.v1.Health` over HTTP/2, `tcp` only connects, `none` does not probe."},
     {.key = "pools.NAME.health_check.path",
      .type = &conf_type_path,
      AT(conf_pool, check.path),
@@ -1154,7 +1157,9 @@ const struct conf_option conf_options[] = {
     {.key = "pools.NAME.health_check.host",
      .type = &conf_type_text,
      AT(conf_pool, check.host),
-     .meaning = "The Host field of an HTTP check. Without it, the endpoint's address and port."},
+     .meaning =
+         "The Host field of an HTTP check, and `:authority` of a gRPC check. Without it, the "
+         "endpoint's address and port."},
     {.key = "pools.NAME.health_check.method",
      .type = &conf_type_method,
      AT(conf_pool, check.method),
@@ -1166,6 +1171,12 @@ const struct conf_option conf_options[] = {
      RANGE(100, 599),
      .fallback = "200-399",
      .meaning = "The status codes of an HTTP check that count as success."},
+    {.key = "pools.NAME.health_check.grpc_service",
+     .type = &conf_type_text,
+     AT(conf_pool, check.grpc_service),
+     .meaning =
+         "The service that a gRPC check asks about, as its full name (`shop.v1.Cart`). Without "
+         "it, the server as a whole. Only the answer `SERVING` counts as success."},
     {.key = "pools.NAME.health_check.interval",
      .type = &conf_type_duration,
      AT(conf_pool, check.interval_ms),

@@ -2,9 +2,9 @@
  * Is an endpoint usable: active probes, run by the health thread.
  *
  * The module owns one thread with a libev loop (TCP probes) and libcurl's multi interface (HTTP
- * probes). A probe returns a result; the verdict (verdict.h: rise and fall) decides; the observer
- * hears of each change of a verdict, on the health thread. It knows neither pools nor requests:
- * a target is an address, a check and the caller's number.
+ * and gRPC probes). A probe returns a result; the verdict (verdict.h: rise and fall) decides; the
+ * observer hears of each change of a verdict, on the health thread. It knows neither pools nor
+ * requests: a target is an address, a check and the caller's number.
  *
  * A probe that this machine could not make (no descriptor, port or memory left) says nothing of the
  * target: nothing is reported and the verdict stands.

@@ -8,8 +8,9 @@ const struct probe_ops *probe_for(enum conf_check_type type)
     static const struct probe_ops *const kinds[] = {
         [CONF_CHECK_HTTP] = &probe_http,
         [CONF_CHECK_TCP] = &probe_tcp,
+        [CONF_CHECK_GRPC] = &probe_grpc,
     };
-    assert(type == CONF_CHECK_HTTP || type == CONF_CHECK_TCP);
+    assert(type != CONF_CHECK_NONE && type <= CONF_CHECK_GRPC);
     return kinds[type];
 }
 

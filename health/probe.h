@@ -49,7 +49,7 @@ struct probe_ops {
     void (*stop)(struct probe *probe);
 };
 
-extern const struct probe_ops probe_http, probe_tcp;
+extern const struct probe_ops probe_http, probe_tcp, probe_grpc;
 
 /* Of a check that has a kind; never NULL. */
 const struct probe_ops *probe_for(enum conf_check_type type);

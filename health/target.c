@@ -33,6 +33,7 @@ static void free_check(struct conf_check *check)
     free(check->path);
     free(check->host);
     free(check->method);
+    free(check->grpc_service);
     free(check->expect);
 }
 
@@ -48,6 +49,7 @@ static bool copy_check(const struct conf_check *from, struct conf_check *ret_che
     struct conf_check check = *from;
     bool copied = copy_string(from->path != NULL ? from->path : "/", &check.path);
     copied &= copy_string(from->host, &check.host);
+    copied &= copy_string(from->grpc_service, &check.grpc_service);
     copied &= copy_string(from->method != NULL ? from->method : "GET", &check.method);
     check.expect = calloc(from->n_expect + 1, sizeof *check.expect);
     if (check.expect != NULL && from->n_expect > 0)

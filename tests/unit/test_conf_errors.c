@@ -70,6 +70,16 @@ static void test_retries_are_for_known_conditions_only(void **state)
                          "there\n");
 }
 
+static void test_the_service_of_a_grpc_check_has_a_longest_name(void **state)
+{
+    (void)state;
+    char line[400];
+    snprintf(line, sizeof(line), "health_check: { type: grpc, grpc_service: %0256d }", 1);
+    assert_error_in_pool(line,
+                         "f:5:47: pools.a.health_check.grpc_service: found 256 bytes, expected "
+                         "at most 255\n");
+}
+
 static void test_an_identity_is_a_word_or_a_key_of_metadata(void **state)
 {
     (void)state;
@@ -567,6 +577,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_retries_are_for_known_conditions_only),
         cmocka_unit_test(test_an_unknown_key_suggests_the_nearest),
+        cmocka_unit_test(test_the_service_of_a_grpc_check_has_a_longest_name),
         cmocka_unit_test(test_an_identity_is_a_word_or_a_key_of_metadata),
         cmocka_unit_test(test_a_ramp_is_not_for_the_algorithms_of_other_programs),
         cmocka_unit_test(test_an_unknown_key_without_a_near_one_lists_what_there_is),

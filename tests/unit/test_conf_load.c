@@ -150,6 +150,7 @@ static void test_an_empty_health_check_asks_for_the_root_by_http(void **state)
                              "pools: { a: { service: a, health_check: {} } }\n");
     const struct conf_check *check = &conf->pools[0].check;
     assert_int_equal(check->type, CONF_CHECK_HTTP);
+    assert_null(check->grpc_service);
     assert_string_equal(check->path, "/");
     assert_null(check->host);
     assert_string_equal(check->method, "GET");
@@ -220,6 +221,17 @@ static const char everything[] =
     "                    expect: [200, 204-299], interval: 1s, timeout: 2s, rise: 1, fall: 1,\n"
     "                    port: 99, initial: down }\n"
     "  b.2: { service: b }\n";
+
+static void test_a_grpc_check_may_ask_about_a_service(void **state)
+{
+    (void)state;
+    struct conf *conf = load("listeners: ':8080'\n"
+                             "pools: { a: { service: a, health_check: { type: grpc,\n"
+                             "    grpc_service: shop.v1.Cart } } }\n");
+    assert_int_equal(conf->pools[0].check.type, CONF_CHECK_GRPC);
+    assert_string_equal(conf->pools[0].check.grpc_service, "shop.v1.Cart");
+    conf_free(conf);
+}
 
 static void test_the_top_level_is_read_as_written(void **state)
 {
@@ -525,6 +537,7 @@ int main(void)
         cmocka_unit_test(test_a_pool_has_all_defaults),
         cmocka_unit_test(test_a_single_pool_without_routes_takes_everything),
         cmocka_unit_test(test_an_empty_health_check_asks_for_the_root_by_http),
+        cmocka_unit_test(test_a_grpc_check_may_ask_about_a_service),
         cmocka_unit_test(test_the_top_level_is_read_as_written),
         cmocka_unit_test(test_consul_is_read_as_written),
         cmocka_unit_test(test_routes_find_their_pools),

@@ -23,6 +23,7 @@
 #define strdup counted_strdup
 #define asprintf(ret_text, ...) (must_fail() ? -1 : asprintf(ret_text, __VA_ARGS__))
 /* NOLINTBEGIN(bugprone-suspicious-include) */
+#include "health/probe_curl.c"
 #include "health/probe_http.c"
 #include "health/target.c"
 /* NOLINTEND(bugprone-suspicious-include) */
