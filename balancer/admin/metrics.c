@@ -258,6 +258,25 @@ static void put_pool_requests(struct page *page)
     }
 }
 
+/* Of pools that have had a call. */
+static void put_pool_grpc(struct page *page)
+{
+    static const char name[] = "pool_grpc_responses_total";
+    put_head(page, name, "counter", "Calls of gRPC that ended, by their status");
+    for (size_t pool = 0; pool < page->source->n_pools; pool++) {
+        uint64_t codes[GRPC_CODE_COUNT], sum = 0;
+        for (unsigned i = 0; i < GRPC_CODE_COUNT; i++) {
+            size_t offset = offsetof(struct pool_stats, grpc_codes) + i * sizeof(counter);
+            codes[i] = sum_pool(&page->source->pools[pool], offset);
+            sum += codes[i];
+        }
+        for (unsigned i = 0; i < GRPC_CODE_COUNT && sum > 0; i++) {
+            put_name(page, name, pool, NULL);
+            put_labelled(page, "code", grpc_code_word((enum grpc_code)i), codes[i]);
+        }
+    }
+}
+
 /* The sums of a histogram's counters over all workers. */
 struct totals {
     uint64_t buckets[LATENCY_BUCKETS];
@@ -570,6 +589,7 @@ static void put_page(struct page *page)
     put_unrouted(page);
     put_pool_counters(page);
     put_pool_requests(page);
+    put_pool_grpc(page);
     put_pool_times(page);
     put_pool_gauges(page);
     put_rings(page);

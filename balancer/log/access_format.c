@@ -18,6 +18,8 @@ static void add_text(struct line *line, const char *key, const char *value)
 static void add_course(struct line *line, const struct access_entry *entry)
 {
     line_str(line, "reason", span_of(reason_word(entry->reason)));
+    if (entry->is_grpc)
+        line_u64(line, "grpc_status", entry->grpc_code);
     add_text(line, "pool", entry->pool);
     add_text(line, "endpoint", entry->endpoint);
     add_span(line, "key", entry->key);

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "balancer/http/grpc.h"
 #include "balancer/http/reason.h"
 #include "balancer/http/span.h"
 #include "conf/conf.h"
@@ -34,6 +35,8 @@ struct access_entry {
     enum access_version version;
     uint16_t status; /* sent to the client; 0: none */
     enum reason reason;
+    bool is_grpc; /* there is a code */
+    enum grpc_code grpc_code;
     const char *pool;     /* name */
     const char *endpoint; /* address:port of the last attempt */
     struct span key;      /* the hash key's bytes */

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "balancer/http/grpc.h"
 #include "balancer/http/reason.h"
 
 typedef _Atomic uint64_t counter; /* typedefs: atomic types need names */
@@ -133,8 +134,9 @@ struct pool_stats {
 #undef X
     counter statuses[6]; /* by first digit of the status sent; [0]: none was sent */
     counter reasons[REASON_COUNT];
-    struct histogram latency;    /* request head complete to last byte of the response */
-    struct histogram queue_wait; /* of requests that had to wait for room at an endpoint */
+    counter grpc_codes[GRPC_CODE_COUNT]; /* what calls ended with */
+    struct histogram latency;            /* request head complete to last byte of the response */
+    struct histogram queue_wait;         /* of requests that had to wait for room at an endpoint */
 };
 
 struct endpoint_stats {

@@ -164,7 +164,7 @@ enum step attempt_failed(struct request *r, enum reason reason)
     hedge_drop(r);
     r->reason = reason;
     if (r->status != 0 || reason_status(reason) == 0) {
-        r->ending = ENDING_ABORT;
+        r->ending = grpc_call_break_off(r) ? ENDING_CLOSE : ENDING_ABORT;
         return STEP_DONE;
     }
     if (r->n_attempts > 0 && (is_stale || may_retry(r, reason))) {

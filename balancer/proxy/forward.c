@@ -107,6 +107,7 @@ bool forward_request(struct request *r)
     session_add_cookies(&head, r);
     add_host(&head, r);
     trail_add(&head, r);
+    grpc_call_add_timeout(&head, r);
     if (h->framing.body == H1_BODY_CHUNKED)
         head_add(&head, SPAN("Transfer-Encoding: chunked\r\n"));
     if (r->wants_upgrade)
@@ -291,12 +292,34 @@ static bool may_stay_after_reply(const struct request *r)
            r->head.framing.body == H1_BODY_NONE && client_may_stay(r);
 }
 
+/* What is the body's of an answer whose content says what is wrong. */
+static void add_words(struct head *head, uint16_t status, enum reason reason)
+{
+    head_add_u64(head, status);
+    head_add(head, SPAN(" "));
+    head_add(head, phrase_of(status));
+    head_add(head, SPAN(": "));
+    head_add(head, span_of(reason_word(reason)));
+    head_add(head, SPAN("\n"));
+}
+
+static void add_content_fields(struct head *head, const struct request *r)
+{
+    if (grpc_call_is_answered(r, r->reason)) {
+        grpc_call_add_answer(head, r);
+        return;
+    }
+    size_t body_n = 4 + phrase_of(r->status).n + 2 + strlen(reason_word(r->reason)) + 1;
+    head_add(head, SPAN("Content-Type: text/plain\r\nContent-Length: "));
+    head_add_u64(head, body_n);
+    head_add(head, SPAN("\r\n"));
+}
+
 bool forward_reply(struct request *r)
 {
     uint16_t status = reason_status(r->reason);
-    struct span phrase = phrase_of(status), word = span_of(reason_word(r->reason));
-    size_t body_n = 4 + phrase.n + 2 + word.n + 1;
-    r->status = status;
+    bool is_call = grpc_call_is_answered(r, r->reason);
+    r->status = is_call ? 200 : status;
     /* Without a response of an endpoint only the client's side decides. */
     r->response.framing.keep_alive = true;
     r->ending = may_stay_after_reply(r) ? ENDING_KEEP : ENDING_CLOSE;
@@ -304,14 +327,13 @@ bool forward_reply(struct request *r)
     struct head head;
     head_begin(&head, &r->client->conn);
     head_add(&head, SPAN("HTTP/1.1 "));
-    head_add_u64(&head, status);
+    head_add_u64(&head, r->status);
     head_add(&head, SPAN(" "));
-    head_add(&head, phrase);
+    head_add(&head, phrase_of(r->status));
     head_add(&head, SPAN("\r\n"));
     head_add(&head, worker_date(r->client->conn.worker));
-    head_add(&head, SPAN("Server: quoit\r\nContent-Type: text/plain\r\nContent-Length: "));
-    head_add_u64(&head, body_n);
-    head_add(&head, SPAN("\r\n"));
+    head_add(&head, SPAN("Server: quoit\r\n"));
+    add_content_fields(&head, r);
     trail_add_to_response(&head, r);
     explained_add(&head, r);
     if (status == 405 || r->reason == REASON_LAST_HOP)
@@ -322,13 +344,7 @@ bool forward_reply(struct request *r)
         head_add(&head, SPAN("Retry-After: 1\r\n"));
     add_connection(&head, r);
     head_add(&head, SPAN("\r\n"));
-    if (r->head.method != H1_HEAD) {
-        head_add_u64(&head, status);
-        head_add(&head, SPAN(" "));
-        head_add(&head, phrase);
-        head_add(&head, SPAN(": "));
-        head_add(&head, word);
-        head_add(&head, SPAN("\n"));
-    }
+    if (r->head.method != H1_HEAD && !is_call)
+        add_words(&head, status, r->reason);
     return head_end(&head);
 }

@@ -76,6 +76,8 @@ static enum relay_result stage_trailers(struct relay *relay)
     default:
         return RELAY_INPUT_BAD;
     }
+    if (relay->call != NULL)
+        grpc_call_on_trailers(relay->call, &trailers.lines, bytes);
     if (relay->framing == RELAY_CHUNKED) {
         struct head head;
         head_begin(&head, relay->to);

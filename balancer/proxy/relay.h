@@ -17,6 +17,7 @@
 
 #include "balancer/http/h1.h"
 #include "balancer/proxy/conn.h"
+#include "balancer/proxy/grpc_call.h"
 
 enum relay_result {
     RELAY_WAITS_FOR_INPUT,
@@ -40,6 +41,7 @@ struct relay {
     uint64_t bytes;             /* of payload so far */
     uint64_t limit_bytes;       /* 0: none */
     const struct h1_limits *limits; /* of a trailer section */
+    struct grpc_call *call;         /* wants to see trailers; NULL: nobody does */
 };
 
 /* Begins a body as framing says; bad is the reason for wrong framing. */

@@ -82,6 +82,13 @@ static void arm_client(struct request *r)
         conn_limit_deadline(conn, r->deadline_us, REASON_TOTAL_TIMEOUT);
 }
 
+/* Whether only timeouts.idle bounds how long neither side moves. */
+static bool may_both_be_silent(const struct request *r)
+{
+    bool is_call = r->call.is_one && r->step == STEP_SEND;
+    return (r->step == STEP_RELAY || is_call) && !r->client->conn.wants_write;
+}
+
 static void arm_upstream(struct request *r)
 {
     struct conn *conn = &r->upstream->conn;
@@ -99,7 +106,7 @@ static void arm_upstream(struct request *r)
     else if (r->step == STEP_SEND && (r->sent_all || r->send_failed))
         conn_limit_deadline(conn, r->sent_us + (uint64_t)conf->response_ms * 1000,
                             REASON_UPSTREAM_TIMEOUT);
-    else if (conn->wants_write || (r->step == STEP_RELAY && !r->client->conn.wants_write))
+    else if (conn->wants_write || may_both_be_silent(r))
         conn_set_deadline(conn, conf->idle_ms, REASON_UPSTREAM_TIMEOUT);
     if (r->step == STEP_RELAY)
         return;
@@ -152,6 +159,8 @@ static void count(struct request *r)
     counter_add(&stats->reasons[r->reason], 1);
     histogram_add(&stats->latency, now_us - r->begun_us);
     session_count(r, stats);
+    if (r->call.is_one)
+        counter_add(&stats->grpc_codes[r->call.code], 1);
     if (r->upstream == NULL)
         return;
     struct endpoint *endpoint = r->upstream->endpoint;
@@ -250,6 +259,8 @@ static void write_log(const struct request *r)
         .client_port = r->client->port,
         .status = r->status,
         .reason = r->reason,
+        .is_grpc = r->call.is_one,
+        .grpc_code = r->call.code,
         .pool = r->pool != NULL ? r->pool->name : NULL,
         .endpoint = last_endpoint(r),
         .attempts = r->n_attempts,
@@ -274,6 +285,7 @@ static bool is_request(const struct request *r)
 static void finish(struct request *r)
 {
     if (is_request(r)) {
+        grpc_call_settle(r);
         count(r);
         write_log(r);
     }

@@ -24,6 +24,7 @@
 #include "balancer/http/h1.h"
 #include "balancer/policy/policy.h"
 #include "balancer/policy/sticky.h"
+#include "balancer/proxy/grpc_call.h"
 #include "balancer/proxy/patience.h"
 #include "balancer/proxy/relay.h"
 #include "balancer/proxy/trail.h"
@@ -111,6 +112,7 @@ struct request {
 
     struct attempt_times aside_times;
     struct trail trail;
+    struct grpc_call call;
     struct patience body_patience; /* with the client, for its body */
     struct patience take_patience; /* and for taking what is sent to it */
 

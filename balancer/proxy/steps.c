@@ -45,6 +45,7 @@ static enum reason find_route(struct request *r)
     r->view = worker_pool(worker, route->pool);
     if (r->pool->timeouts.total_ms != 0)
         r->deadline_us = r->begun_us + (uint64_t)r->pool->timeouts.total_ms * 1000;
+    grpc_call_limit(r);
     uint64_t max = worker->proxy->conf->client.max_body_bytes;
     bool is_too_large =
         max != 0 && h->framing.body == H1_BODY_LENGTH && h->framing.content_length > max;
@@ -61,6 +62,7 @@ static enum step head_done(struct request *r)
     r->replayable = true;
     r->body_at = conn->in.start;
     explained_prepare(r);
+    grpc_call_prepare(r);
     enum reason reason = forward_prepare(r);
     if (reason == REASON_OK && r->client->listener->redirect_https)
         reason = r->head.authority.n > 0 ? REASON_TO_HTTPS : REASON_BAD_REQUEST;
@@ -235,11 +237,13 @@ static enum step begin_response(struct request *r)
     hedge_settle(r);
     r->answered_us = worker_now_us(request_worker(r));
     expect_alike(r->upstream, &r->response.framing);
+    grpc_call_on_answer(r);
     if (!forward_response(r))
         return attempt_failed(r, REASON_UPSTREAM_BAD);
     r->status = r->response.status;
     r->reason = REASON_OK;
     r->down.limits = &request_worker(r)->proxy->h1_limits;
+    r->down.call = r->call.is_one ? &r->call : NULL;
     drop_head(r);
     return STEP_RELAY;
 }
