@@ -115,6 +115,14 @@ static bool drop_answer(struct request *r)
     return true;
 }
 
+/* A tunnel that was cut must not look to the endpoint like one that the client has ended. */
+static void close_upstream(const struct request *r, struct upstream *upstream)
+{
+    if (r->status == 101 && !upstream->conn.write_ended)
+        conn_spoil(&upstream->conn);
+    upstream_close(upstream);
+}
+
 static void end_failed(struct request *r, enum reason reason)
 {
     struct upstream *upstream = r->upstream;
@@ -123,7 +131,7 @@ static void end_failed(struct request *r, enum reason reason)
     if (is_reusable)
         upstream_release(upstream);
     else
-        upstream_close(upstream);
+        close_upstream(r, upstream);
 }
 
 /* Whether another attempt is to follow the one that ended with reason. */
@@ -197,7 +205,7 @@ void attempt_finish(struct request *r)
     if (reusable)
         upstream_release(upstream);
     else
-        upstream_close(upstream);
+        close_upstream(r, upstream);
 }
 
 /* Whether a connection may serve one client after the other: not if it began with the address of

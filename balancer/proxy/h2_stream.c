@@ -93,9 +93,10 @@ void h2_stream_take(struct h2_stream *stream, struct span payload)
     h2_stream_make_ready(stream);
 }
 
+/* Also once our side of it has ended. */
 static bool is_tunnel(const struct h2_stream *stream)
 {
-    return stream->outbox.step == H2_OUTBOX_BODY && stream->outbox.body.kind == H1_BODY_UNTIL_CLOSE;
+    return stream->outbox.step != H2_OUTBOX_HEAD && stream->outbox.body.kind == H1_BODY_UNTIL_CLOSE;
 }
 
 /* The end of a request is no end of the connection that it would have come over. */
@@ -402,10 +403,11 @@ static void leave_behind(struct h2_stream *stream)
     TAILQ_INSERT_TAIL(&stream->session->orphans, stream, orphan_link);
 }
 
-/* What did not come to its end. A request that nothing was done about may be sent again. */
+/* What did not come to its end. A request that nothing was done about may be sent again; CANCEL is
+ * also what a reset is called in a tunnel (RFC 8441 section 5). */
 static uint32_t code_of_failure(const struct h2_stream *stream, const struct client *client)
 {
-    if (stream->is_spoiled)
+    if (stream->is_spoiled && !is_tunnel(stream))
         return NGHTTP2_INTERNAL_ERROR;
     return client->n_requests == 0 ? NGHTTP2_REFUSED_STREAM : NGHTTP2_CANCEL;
 }

@@ -66,14 +66,17 @@ def literals(fields):
 
 
 class H2Client:
-    """A context manager. settings: what its SETTINGS say, by number."""
+    """A context manager. settings: what its SETTINGS say, by number. tls: an SSLContext."""
 
-    def __init__(self, port, settings=None, preface=PREFACE, timeout=10, receive_buffer=None):
+    def __init__(self, port, settings=None, preface=PREFACE, timeout=10, receive_buffer=None,
+                 tls=None):
         self.sock = socket.socket()
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.connect(("127.0.0.1", port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.sock = tls.wrap_socket(self.sock, server_hostname="localhost")
         self.timeout = timeout
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.port = port

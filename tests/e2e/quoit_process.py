@@ -40,6 +40,11 @@ def static_pool(origins, **more):
     return {"endpoints": addresses, **more}
 
 
+def whole_lines(text):
+    """The last one may be half written."""
+    return text[:text.rfind("\n") + 1].splitlines()
+
+
 def run_quoit(*arguments, stdin=None, timeout=30, env=None):
     """Runs the program to its end; the result has returncode, stdout and stderr."""
     result = subprocess.run(
@@ -202,12 +207,12 @@ class Quoit:
 
     def events(self, name=None):
         """The event log's lines as dictionaries, all of them or those of one event."""
-        lines = (json.loads(line) for line in self.log().splitlines() if line.startswith("{"))
+        lines = (json.loads(line) for line in whole_lines(self.log()) if line.startswith("{"))
         return [line for line in lines if name is None or line["event"] == name]
 
     def access(self):
         """The access log's lines, as dictionaries if it is JSON."""
-        lines = self.access_path.read_text().splitlines() if self.access_path.exists() else []
+        lines = whole_lines(self.access_path.read_text()) if self.access_path.exists() else []
         return [json.loads(line) if line.startswith("{") else line for line in lines]
 
     def wait_access(self, n, timeout=5):

@@ -20,6 +20,7 @@ class ScriptedConnection:
         self.sock, self.number = sock, number
         self.received = b""  # everything, whether read by the script or not
         self.closed = False  # by the balancer
+        self.was_reset = False  # which it did with a reset
         self.finished = threading.Event()  # closed by us, because the script is over
         self._read = 0
 
@@ -35,6 +36,7 @@ class ScriptedConnection:
         try:
             data = self.sock.recv(65536)
         except ConnectionResetError:
+            self.was_reset = True
             data = b""
         if not data:
             self.closed = True

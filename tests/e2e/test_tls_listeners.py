@@ -38,15 +38,11 @@ def pairs(authority):
 
 
 def listener(quoit, origins, *certificates, configuration=None, **tls):
-    """A balancer whose one listener has TLS; its port."""
-    port = free_port()
-    balancer = quoit({
+    """A balancer whose one listener has TLS."""
+    return quoit({
         "workers": 1,
-        "listeners": [{"address": f"127.0.0.1:{port}",
-                       "tls": {"certificates": [pair.conf for pair in certificates], **tls}}],
+        "listener": {"tls": {"certificates": [pair.conf for pair in certificates], **tls}},
         "pools": {"web": static_pool(origins)}, **(configuration or {})})
-    balancer.port = port
-    return balancer
 
 
 def context(authority, **more):
@@ -318,9 +314,7 @@ def test_an_answer_cut_short_does_not_look_whole(scripted, authority, pairs):
         connection.read_head()
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
 
-    port = free_port()
-    scripted(script, {"listeners": [{
-        "address": f"127.0.0.1:{port}", "tls": {"certificates": [pairs["a"].conf]}}]})
+    port, _ = scripted(script, {"listener": {"tls": {"certificates": [pairs["a"].conf]}}})
     with connect(port, context(authority)) as sock:
         sock.suppress_ragged_eofs = False
         sock.sendall(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
@@ -439,9 +433,7 @@ def test_tunnels_pass_each_half_and_its_end(scripted, authority, pairs):
         connection.send(b"HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
         connection.send(b"got " + connection.read_to_end())
 
-    port = free_port()
-    scripted(script, {"listeners": [{
-        "address": f"127.0.0.1:{port}", "tls": {"certificates": [pairs["a"].conf]}}]})
+    port, _ = scripted(script, {"listener": {"tls": {"certificates": [pairs["a"].conf]}}})
     raw = socket.create_connection(("127.0.0.1", port), timeout=15)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     made = context(authority).wrap_bio(incoming, outgoing, server_hostname="a.test")
