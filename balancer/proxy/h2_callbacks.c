@@ -19,6 +19,9 @@
 #define UNPACKED_FACTOR 8
 /* Windows opened by less are a nuisance. */
 #define LEAST_WINDOW 64
+/* A peer may answer each DATA frame by opening both windows, and by a PING that measures how long
+ * it was under way: gRPC's Go library does. */
+#define ANSWERS_TO_DATA 3
 
 static struct worker *worker_of(const struct h2_session *session)
 {
@@ -304,6 +307,8 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
 {
     struct h2_session *session = context;
     bool is_message = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
+    if (frame->hd.type == NGHTTP2_DATA && frame->hd.length > 0)
+        h2_guard_allow(&session->guard, H2_NUISANCE_CONTROL, ANSWERS_TO_DATA);
     if (is_message && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
         end_sent(ng, find_stream(ng, frame->hd.stream_id));
     if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR) {

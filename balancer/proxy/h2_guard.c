@@ -18,3 +18,10 @@ bool h2_guard_count(struct h2_guard *guard, enum h2_nuisance nuisance, uint64_t 
     *spent_us += each_us;
     return *spent_us - now_us <= budgets[nuisance].burst * each_us;
 }
+
+void h2_guard_allow(struct h2_guard *guard, enum h2_nuisance nuisance, unsigned n)
+{
+    uint64_t *spent_us = &guard->spent_us[nuisance];
+    uint64_t worth_us = n * budgets[nuisance].each_us;
+    *spent_us -= worth_us < *spent_us ? worth_us : *spent_us;
+}

@@ -12,7 +12,8 @@
 enum h2_nuisance {
     H2_NUISANCE_RESET,   /* a request given up before its answer, by either side: CVE-2023-44487,
                             CVE-2025-8671 */
-    H2_NUISANCE_CONTROL, /* SETTINGS, PING, PRIORITY, windows opened by a few bytes */
+    H2_NUISANCE_CONTROL, /* SETTINGS, PING, PRIORITY, windows opened by a few bytes; beyond what our
+                            own DATA is answered with */
     H2_NUISANCE_EMPTY,   /* DATA that brings neither bytes nor an end */
     H2_NUISANCES
 };
@@ -20,6 +21,9 @@ enum h2_nuisance {
 struct h2_guard {
     uint64_t spent_us[H2_NUISANCES]; /* the moment up to which the budget is used up */
 };
+
+/* Gives back what n of them have used up: the peer had cause for as many. */
+void h2_guard_allow(struct h2_guard *guard, enum h2_nuisance nuisance, unsigned n);
 
 /* Counts one at now_us, on a clock that is far from 0; whether it was still within the budget. */
 bool h2_guard_count(struct h2_guard *guard, enum h2_nuisance nuisance, uint64_t now_us);

@@ -1,8 +1,10 @@
 """Calls of gRPC frame by frame, before endpoints that speak HTTP/1.1: deadlines, quoit's own answers,
 the status in log and metrics."""
 import socket
+import threading
 
 import pytest
+from hyperframe.frame import PingFrame, WindowUpdateFrame
 
 from h2_client import CANCEL, H2Client
 from quoit_process import static_pool
@@ -281,3 +283,31 @@ def test_silence_of_both_sides_ends_a_call(before):
     balancer, _ = before(lambda connection: connection.read_to_end(),
                          timeouts={"idle": "300ms"})
     assert_trailers_only(call(balancer.port, end=False), 14, "quoit: upstream_timeout")
+
+
+# ---- what gRPC clients send beside ----
+
+def test_a_ping_and_small_windows_for_each_message_are_no_flood(before):
+    """As gRPC's Go library measures its connection."""
+    count = 2000
+
+    def script(connection):
+        read_body(connection)
+        connection.send(HEAD)
+        for _ in range(count):
+            connection.send(CHUNK)
+            received.acquire(timeout=10)
+        connection.send(b"0\r\ngrpc-status: 0\r\n\r\n")
+
+    received = threading.Semaphore(0)
+    balancer, _ = before(script)
+    with H2Client(balancer.port) as client:
+        client.request(1, "/test.Test/Call", CALL, end=False, method="POST")
+        client.data(1, MESSAGE, end=True)
+        for i in range(count):
+            client.read_until(lambda i=i: len(client.reply(1).body) > i * len(MESSAGE))
+            client.send_frames(WindowUpdateFrame(0, window_increment=len(MESSAGE)),
+                               WindowUpdateFrame(1, window_increment=len(MESSAGE)),
+                               PingFrame(0, b"measured"))
+            received.release()
+        assert status_of(client.wait_reply(1))[0] == "0" and client.goaways == []

@@ -121,6 +121,21 @@ static void test_a_budget_is_used_up_and_refills(void **state)
     }
 }
 
+static void test_what_a_peer_had_cause_for_uses_nothing_up(void **state)
+{
+    (void)state;
+    struct h2_guard guard = {0};
+    uint64_t now_us = UINT64_C(1000000000);
+    for (unsigned i = 0; i < 10000; i++) {
+        h2_guard_allow(&guard, H2_NUISANCE_CONTROL, 2);
+        assert_true(h2_guard_count(&guard, H2_NUISANCE_CONTROL, now_us));
+        assert_true(h2_guard_count(&guard, H2_NUISANCE_CONTROL, now_us));
+    }
+    unsigned n = 0; /* nothing is saved up either */
+    while (h2_guard_count(&guard, H2_NUISANCE_CONTROL, now_us))
+        assert_true(++n < 2000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +144,7 @@ int main(void)
         cmocka_unit_test(test_a_chunk_is_what_has_come_before_it_was_read),
         cmocka_unit_test(test_a_cleared_chain_holds_no_memory),
         cmocka_unit_test(test_a_budget_is_used_up_and_refills),
+        cmocka_unit_test(test_what_a_peer_had_cause_for_uses_nothing_up),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
