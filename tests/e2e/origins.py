@@ -20,6 +20,7 @@ import threading
 import time
 import urllib.parse
 
+from ports import bind_free
 from waiting import wait_until
 
 HEALTH_PATH = "/health"
@@ -145,8 +146,11 @@ class Origin:
         self._connections, self._lock = set(), threading.Lock()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.socket(family)
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind((host, port))
+        if port:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._listener.bind((host, port))
+        else:
+            bind_free(self._listener, host)
         self._listener.listen(1024)
         self.port = self._listener.getsockname()[1]
         self._closed = False

@@ -31,6 +31,21 @@ def free_port():
     raise AssertionError("no free port in a thousand tries")
 
 
+def bind_free(sock, address="127.0.0.1"):
+    """Binds sock to a free port, which it returns.
+
+    The kernel's own choice would be one of the ephemeral range, which a program with many short
+    connections, of this test or another, can use up for a minute.
+    """
+    while True:
+        port = free_port()
+        try:
+            sock.bind((address, port))
+        except OSError:
+            continue  # taken meanwhile, or on this address
+        return port
+
+
 def listeners(port):
     """The socket inodes that listen on a port of 127.0.0.1 or of all addresses."""
     found = set()

@@ -8,6 +8,7 @@ import itertools
 import socket
 import threading
 
+from ports import free_port
 from waiting import wait_until
 
 
@@ -91,7 +92,7 @@ class ScriptedOrigin:
 
     def _bind(self, n_addresses, receive_buffer, tries=20):
         """The same port on all addresses: another one if it is taken on one of them."""
-        port = 0
+        port = free_port()
         for i in range(n_addresses):
             listener = socket.socket()
             self._listeners.append(listener)
@@ -106,7 +107,6 @@ class ScriptedOrigin:
                     taken.close()
                 self._listeners.clear()
                 return self._bind(n_addresses, receive_buffer, tries - 1)
-            port = listener.getsockname()[1]
         return port
 
     def _start(self, target, *arguments):

@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from http_client import RawClient
+from ports import bind_free
 from quoit_process import static_pool
 from scripted import ScriptedOrigin, reply
 from waiting import wait_until
@@ -19,7 +20,7 @@ def black_hole(address="127.0.0.1"):
     """A listener that accepts nobody and whose queue is full: connections to it stay half open."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
-        listener.bind((address, 0))
+        bind_free(listener, address)
         listener.listen(0)
         for _ in range(4):
             filler = stack.enter_context(socket.socket())

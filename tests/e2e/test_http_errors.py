@@ -9,6 +9,7 @@ import time
 import pytest
 
 from http_client import RawClient, raw
+from ports import bind_free
 from quoit_process import static_pool
 from scripted import reply, values_of
 from waiting import wait_until
@@ -184,7 +185,7 @@ def test_an_own_answer_to_an_http_1_0_client_follows_its_wish(scripted):
 def port_that_refuses():
     """A port that stays bound, so that nobody listens on it during the test."""
     with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
+        bind_free(sock)
         yield sock.getsockname()[1]
 
 
@@ -217,7 +218,7 @@ def test_no_endpoint_is_503_with_a_time_to_come_back(quoit):
 def test_a_connection_that_is_never_accepted_is_504(quoit):
     """A listener whose queue is full drops further connection requests."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        bind_free(listener)
         listener.listen(0)
         fillers = []
         for _ in range(4):

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from http_client import RawClient
+from ports import bind_free
 from quoit_process import static_pool
 from scripted import reply
 from waiting import wait_until
@@ -134,7 +135,7 @@ def address_that_takes_no_connection():
     """A listener whose queue is full drops further connection requests."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
+        bind_free(listener)
         listener.listen(0)
         for _ in range(4):
             filler = stack.enter_context(socket.socket())
