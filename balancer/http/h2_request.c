@@ -38,13 +38,15 @@ static bool is_visible(struct span text)
 static const struct {
     struct span name;
     size_t range_at; /* of its range in the head */
+    enum h2_section section;
 } pseudo_fields[] = {
-#define PSEUDO(text, field)                                                                        \
+#define PSEUDO(text, field, section)                                                               \
     {                                                                                              \
-        {(const uint8_t *)(text), sizeof(text) - 1}, offsetof(struct h2_head, field)               \
+        {(const uint8_t *)(text), sizeof(text) - 1}, offsetof(struct h2_head, field), section      \
     }
-    PSEUDO(":method", method),       PSEUDO(":scheme", scheme),     PSEUDO(":path", path),
-    PSEUDO(":authority", authority), PSEUDO(":protocol", protocol),
+    PSEUDO(":method", method, H2_REQUEST),     PSEUDO(":scheme", scheme, H2_REQUEST),
+    PSEUDO(":path", path, H2_REQUEST),         PSEUDO(":authority", authority, H2_REQUEST),
+    PSEUDO(":protocol", protocol, H2_REQUEST), PSEUDO(":status", status, H2_RESPONSE),
 #undef PSEUDO
 };
 
@@ -60,10 +62,10 @@ static bool put(struct h2_head *head, struct span bytes)
 
 static enum h2_verdict add_pseudo(struct h2_head *head, struct span name, struct span value)
 {
-    if (head->section == H2_TRAILERS || head->n > head->fields_at || head->has_host)
+    if (head->n > head->fields_at || head->has_host)
         return H2_MALFORMED;
     for (size_t i = 0; i < sizeof pseudo_fields / sizeof *pseudo_fields; i++) {
-        if (!span_equal(name, pseudo_fields[i].name))
+        if (head->section != pseudo_fields[i].section || !span_equal(name, pseudo_fields[i].name))
             continue;
         uint8_t bit = (uint8_t)(1u << i);
         if ((head->pseudo_seen & bit) != 0 || !is_visible(value))
@@ -146,12 +148,18 @@ static bool is_connection_field(struct span name)
     return is_one_of(name, names, sizeof names / sizeof *names);
 }
 
+static enum h2_verdict add_other_field(struct h2_head *head, struct span name, struct span value)
+{
+    head->has_content_length |= span_equal(name, SPAN("content-length"));
+    return add_line(head, name, value);
+}
+
 static enum h2_verdict add_field(struct h2_head *head, struct span name, struct span value)
 {
     if (!is_lower_token(name) || is_connection_field(name))
         return H2_MALFORMED;
-    if (head->section == H2_TRAILERS)
-        return add_line(head, name, value);
+    if (head->section != H2_REQUEST)
+        return add_other_field(head, name, value);
     if (span_equal(name, SPAN("te")) && !span_equal_nocase(value, SPAN("trailers")))
         return H2_MALFORMED;
     if (span_equal(name, SPAN("host")))
@@ -160,8 +168,7 @@ static enum h2_verdict add_field(struct h2_head *head, struct span name, struct 
         return add_cookie(head, value);
     if (head->protocol.n > 0 && span_equal(name, SPAN("sec-websocket-key")))
         return H2_FINE; /* RFC 8441 section 5: not used there; ours takes its place */
-    head->has_content_length |= span_equal(name, SPAN("content-length"));
-    return add_line(head, name, value);
+    return add_other_field(head, name, value);
 }
 
 void h2_head_init(struct h2_head *head, enum h2_section section, uint8_t *room, uint32_t size)

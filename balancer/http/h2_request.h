@@ -1,5 +1,6 @@
 /*
- * HTTP/2 request heads as HTTP/1.1 ones (RFC 9113 sections 8.2, 8.3 and 8.5, RFC 8441).
+ * HTTP/2 heads as HTTP/1.1 ones (RFC 9113 sections 8.2, 8.3 and 8.5, RFC 8441): requests that
+ * clients send, and the reading of fields that endpoints' responses (h2_answer.h) share.
  *
  * Pure: fields in, bytes out. Whatever cannot be told in HTTP/1.1 without a doubt is refused here,
  * also what the HTTP/2 library is to refuse before; the result is read by the same strict parser
@@ -21,7 +22,7 @@ enum h2_verdict {
     H2_TOO_LARGE, /* more than there is room for */
 };
 
-enum h2_section { H2_REQUEST, H2_TRAILERS };
+enum h2_section { H2_REQUEST, H2_RESPONSE, H2_TRAILERS };
 
 /* A section being read. The text of its fields lies in room, behind the pseudo-fields' values. */
 struct h2_head {
@@ -29,7 +30,7 @@ struct h2_head {
     uint32_t size, n;
     enum h2_section section;
     enum h2_verdict verdict;
-    struct h1_range method, scheme, path, authority, protocol; /* n == 0: not there */
+    struct h1_range method, scheme, path, authority, protocol, status; /* n == 0: not there */
     uint32_t fields_at;                                        /* where the fields' text begins */
     uint32_t cookie_end; /* behind the last byte of the one Cookie line's value; 0: none */
     uint8_t pseudo_seen; /* bits of those that were there */

@@ -9,14 +9,8 @@
 #include <stdint.h>
 
 #include "balancer/http/h1.h"
+#include "balancer/http/h2_fields.h"
 #include "balancer/http/span.h"
-
-/* An endpoint's fields and a few of ours. */
-#define H2_MAX_RESPONSE_FIELDS (H1_MAX_FIELDS + 32)
-
-struct h2_field {
-    struct span name, value; /* names in any case */
-};
 
 struct h2_response {
     uint32_t head_n; /* bytes of the head */
@@ -24,7 +18,7 @@ struct h2_response {
     bool is_tunnel;
     struct h1_framing framing; /* body, and content_length with H1_BODY_LENGTH */
     uint32_t n_fields;
-    struct h2_field fields[H2_MAX_RESPONSE_FIELDS]; /* into the bytes; the first is :status */
+    struct h2_field fields[H2_MAX_FIELDS]; /* into the bytes; the first is :status */
 };
 
 enum h2_asked { H2_ASKED_HEAD, H2_ASKED_OTHER };
@@ -32,9 +26,5 @@ enum h2_asked { H2_ASKED_HEAD, H2_ASKED_OTHER };
 /* Reads the head that bytes begin with; false if there is no whole one, or one with too many
  * fields. */
 bool h2_response_read(struct span bytes, enum h2_asked asked, struct h2_response *ret_response);
-
-/* The fields of a trailer section that ends with an empty line: their number, or -1 as above;
- * *ret_n is what the section takes of bytes. */
-int h2_trailers_read(struct span bytes, struct h2_field *fields, uint32_t max, uint32_t *ret_n);
 
 #endif

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "balancer/proxy/client_tls.h"
+#include "balancer/proxy/h2_client.h"
 #include "balancer/proxy/h2_session.h"
 #include "balancer/proxy/listener.h"
 #include "balancer/proxy/peer.h"
@@ -183,7 +184,7 @@ static void leave(struct client *client)
 static void end_session(struct client *client, enum reason reason)
 {
     if (client->session != NULL)
-        h2_session_free(client->session, reason);
+        h2_client_free(client->session, reason);
     client->session = NULL;
 }
 
@@ -310,7 +311,7 @@ static bool begin_h2(struct client *client)
     client->may_speak_h2 = false;
     if (preface == H2_PREFACE_NO && client->may_speak_h1)
         return false;
-    h2_session_begin(client);
+    h2_client_begin(client);
     return true;
 }
 
@@ -325,13 +326,13 @@ void client_refuse_request(struct client *client, enum reason reason)
 void client_drain(struct client *client)
 {
     if (client->session != NULL)
-        h2_session_drain(client->session);
+        h2_client_drain(client->session);
 }
 
 void client_drain_last(struct client *client)
 {
     if (client->session != NULL)
-        h2_session_drain_last(client->session);
+        h2_client_drain_last(client->session);
     else if (client_is_idle(client))
         client_close(client, REASON_DRAINED);
 }
@@ -401,7 +402,7 @@ static bool shake_hands(struct client *client)
         return false;
     if (!span_equal(tls_alpn(&client->conn), SPAN("h2")))
         return true;
-    h2_session_begin(client);
+    h2_client_begin(client);
     return false;
 }
 

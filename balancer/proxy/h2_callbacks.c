@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "balancer/http/h2_request.h"
-#include "balancer/proxy/client.h"
+#include "balancer/proxy/conn.h"
 #include "balancer/proxy/h2_session.h"
 #include "balancer/proxy/h2_stream.h"
 #include "balancer/proxy/worker.h"
@@ -17,15 +17,13 @@
 /* What a header block may unpack to, by the size of what is kept of it, before the peer is cut off:
  * it has to be unpacked, kept or not, since later ones refer to it. */
 #define UNPACKED_FACTOR 8
-/* Windows opened by less are a nuisance. */
-#define LEAST_WINDOW 64
 /* A peer may answer each DATA frame by opening both windows, and by a PING that measures how long
  * it was under way: gRPC's Go library does. */
 #define ANSWERS_TO_DATA 3
 
 static struct worker *worker_of(const struct h2_session *session)
 {
-    return session->carrier->conn.worker;
+    return session->conn->worker;
 }
 
 static struct h2_stream *find_stream(nghttp2_session *ng, int32_t id)
@@ -49,14 +47,8 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
         return 0;
     if (session->head_room == NULL)
         session->head_room = buffer_pool_get(&worker->buffers);
-    bool is_request = frame->headers.cat == NGHTTP2_HCAT_REQUEST;
-    if (is_request) {
-        int32_t next = session->last_id == 0 ? 1 : session->last_id + 2;
-        session->has_gaps |= frame->hd.stream_id != next;
-        session->last_id = frame->hd.stream_id;
-    }
     uint32_t room = (uint32_t)worker->buffers.small.size;
-    h2_head_init(&session->head, is_request ? H2_REQUEST : H2_TRAILERS, session->head_room, room);
+    h2_head_init(&session->head, session->role->begin_head(session, frame), session->head_room, room);
     session->head_left = (uint64_t)room * UNPACKED_FACTOR;
     session->head_us = worker_now_us(worker);
     return 0;
@@ -107,101 +99,19 @@ static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, co
     return refuse_block(context, frame);
 }
 
-/* 16 random bytes in base64 (RFC 6455 section 4.1); they are no secret. */
-static void make_websocket_key(struct worker *worker, uint8_t key[H2_WEBSOCKET_KEY_BYTES])
+static void headers_received(struct h2_session *session, const nghttp2_frame *frame)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < 21; i++)
-        key[i] = (uint8_t)digits[worker_random(worker) >> 58];
-    key[21] = (uint8_t) "AQgw"[worker_random(worker) >> 62]; /* the last two of 128 bits */
-    key[22] = key[23] = '=';
-}
-
-static void fill_inbox(struct h2_stream *stream, enum h2_request_kind kind, enum h2_body body)
-{
-    struct h2_session *session = stream->session;
-    struct worker *worker = worker_of(session);
-    uint8_t key[H2_WEBSOCKET_KEY_BYTES];
-    struct span spans[H2_REQUEST_SPANS];
-    if (kind == H2_WEBSOCKET)
-        make_websocket_key(worker, key);
-    size_t n = h2_request_spans(&session->head, kind, body, (struct span){key, sizeof key}, spans);
-    for (size_t i = 0; i < n; i++)
-        h2_inbox_add_head(&stream->inbox, &worker->buffers, spans[i]);
-    bool is_chunked =
-        body == H2_BODY_FOLLOWS && kind == H2_PLAIN && !session->head.has_content_length;
-    stream->inbox.framing = is_chunked ? H2_CHUNKED : H2_RAW;
-}
-
-static bool is_head_request(const struct h2_head *head)
-{
-    return span_equal((struct span){head->room + head->method.at, head->method.n}, SPAN("HEAD"));
-}
-
-/* A request's head has come. */
-static int begin_stream(struct h2_session *session, const nghttp2_frame *frame)
-{
-    int32_t id = frame->hd.stream_id;
-    struct h2_head *head = &session->head;
-    enum h2_request_kind kind = h2_request_kind(head);
-    bool is_whole = head->verdict == H2_FINE;
-    if (is_whole && kind == H2_INVALID) {
-        (void)nghttp2_submit_rst_stream(session->ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_PROTOCOL_ERROR);
-        return 0;
-    }
-    struct h2_stream *stream = h2_stream_new(session, id);
-    session->carrier->n_requests++;
-    if (!client_may_ask_again(session->carrier))
-        h2_session_drain(session);
-    (void)nghttp2_session_set_stream_user_data(session->ng, id, stream);
-    bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-    stream->outbox.asked = is_head_request(head) ? H2_ASKED_HEAD : H2_ASKED_OTHER;
-    if (!is_whole)
-        stream->refusal = REASON_HEAD_TOO_LARGE;
-    else if (kind == H2_OTHER_PROTOCOL)
-        stream->refusal = REASON_PROTOCOL_UNKNOWN;
-    else
-        fill_inbox(stream, kind, ends ? H2_BODY_NONE : H2_BODY_FOLLOWS);
-    return 0;
-}
-
-static void end_request(struct h2_stream *stream)
-{
-    h2_inbox_end(&stream->inbox);
-    h2_stream_make_ready(stream);
-}
-
-static int headers_received(struct h2_session *session, const nghttp2_frame *frame)
-{
-    struct h2_stream *stream;
-    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-        (void)begin_stream(session, frame);
-        stream = find_stream(session->ng, frame->hd.stream_id);
-    } else {
-        stream = find_stream(session->ng, frame->hd.stream_id);
-        if (stream != NULL && stream->client != NULL && session->head.verdict == H2_FINE)
-            h2_inbox_add_trailers(&stream->inbox, &worker_of(session)->buffers,
-                                  h2_head_fields(&session->head));
-    }
+    session->role->end_head(session, frame);
     h2_session_drop_head(session);
-    if (stream != NULL && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
-        end_request(stream);
-    return 0;
 }
 
 /* ---- frames ---- */
-
-/* The answer to a request that is given up before its end was work for nothing. */
-static bool is_unanswered(const struct h2_stream *stream)
-{
-    return stream != NULL && stream->client != NULL;
-}
 
 static void settings_received(struct h2_session *session, const nghttp2_frame *frame)
 {
     if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0)
         session->settings_us = 0;
-    h2_session_count(session, H2_NUISANCE_CONTROL);
+    h2_session_count(session, session->role->control);
 }
 
 static void data_received(struct h2_session *session, const nghttp2_frame *frame)
@@ -209,39 +119,33 @@ static void data_received(struct h2_session *session, const nghttp2_frame *frame
     struct h2_stream *stream = find_stream(session->ng, frame->hd.stream_id);
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) {
         if (frame->hd.length == frame->data.padlen) /* nothing but padding, or not even that */
-            h2_session_count(session, H2_NUISANCE_EMPTY);
+            h2_session_count(session, session->role->empty);
     } else if (stream != NULL) {
-        end_request(stream);
+        h2_stream_end(stream);
     }
 }
 
 static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *context)
 {
+    (void)ng;
     struct h2_session *session = context;
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
-        return headers_received(session, frame);
+        headers_received(session, frame);
+        break;
     case NGHTTP2_DATA:
         data_received(session, frame);
-        break;
-    case NGHTTP2_RST_STREAM:
-        counter_add(&worker_of(session)->stats.h2_resets_received, 1);
-        if (is_unanswered(find_stream(ng, frame->hd.stream_id)))
-            h2_session_count(session, H2_NUISANCE_RESET);
         break;
     case NGHTTP2_SETTINGS:
         settings_received(session, frame);
         break;
-    case NGHTTP2_WINDOW_UPDATE:
-        if (frame->window_update.window_size_increment < LEAST_WINDOW)
-            h2_session_count(session, H2_NUISANCE_CONTROL);
-        break;
     case NGHTTP2_PING:
-        h2_session_count(session, H2_NUISANCE_CONTROL);
+        h2_session_count(session, session->role->control);
         break;
     default:
         break;
     }
+    session->role->frame_received(session, frame);
     return 0;
 }
 
@@ -264,9 +168,9 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
     if (is_old && session->has_gaps && nghttp2_session_find_stream(ng, hd->stream_id) == NULL)
         h2_session_cut(session, NGHTTP2_PROTOCOL_ERROR, REASON_HTTP2_ERROR);
     if (hd->type == NGHTTP2_CONTINUATION && hd->length == 0)
-        h2_session_count(session, H2_NUISANCE_EMPTY);
+        h2_session_count(session, session->role->empty);
     else if (hd->type == NGHTTP2_PRIORITY)
-        h2_session_count(session, H2_NUISANCE_CONTROL);
+        h2_session_count(session, session->role->control);
     return 0;
 }
 
@@ -284,37 +188,26 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
 
 static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error_code, void *context)
 {
-    (void)error_code, (void)context;
+    (void)context;
     struct h2_stream *stream = find_stream(ng, id);
     if (stream == NULL)
         return 0;
     (void)nghttp2_session_set_stream_user_data(ng, id, NULL);
-    h2_stream_closed(stream);
+    h2_stream_closed(stream, error_code);
     return 0;
-}
-
-/* The whole answer has gone: what still comes of a request that nobody reads is not wanted. */
-static void end_sent(nghttp2_session *ng, struct h2_stream *stream)
-{
-    if (stream == NULL)
-        return;
-    stream->outbox.is_sent = true;
-    if (stream->client == NULL && nghttp2_session_get_stream_remote_close(ng, stream->id) == 0)
-        (void)nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
 }
 
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *context)
 {
     struct h2_session *session = context;
     bool is_message = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
+    bool is_end = is_message && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    struct h2_stream *stream = is_end ? find_stream(ng, frame->hd.stream_id) : NULL;
     if (frame->hd.type == NGHTTP2_DATA && frame->hd.length > 0)
-        h2_guard_allow(&session->guard, H2_NUISANCE_CONTROL, ANSWERS_TO_DATA);
-    if (is_message && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
-        end_sent(ng, find_stream(ng, frame->hd.stream_id));
-    if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR) {
-        counter_add(&worker_of(session)->stats.h2_resets_sent, 1);
-        h2_session_count(session, H2_NUISANCE_RESET); /* the peer may have made us do it */
-    }
+        h2_guard_allow(&session->guard, session->role->control, ANSWERS_TO_DATA);
+    if (stream != NULL)
+        stream->outbox.is_sent = true;
+    session->role->frame_sent(session, frame);
     if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR)
         h2_session_cut(session, frame->goaway.error_code, REASON_HTTP2_ERROR);
     return 0;
@@ -335,7 +228,9 @@ static void set_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
 }
 
-nghttp2_session *h2_callbacks_new(struct h2_session *session)
+enum side { AS_SERVER, AS_CLIENT };
+
+static nghttp2_session *new_session(struct h2_session *session, enum side side)
 {
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
@@ -347,9 +242,21 @@ nghttp2_session *h2_callbacks_new(struct h2_session *session)
     nghttp2_option_set_max_outbound_ack(option, MAX_ACKS);
     /* The session's guard counts resets of both sides; another bound would only hide its reason. */
     nghttp2_option_set_stream_reset_rate_limit(option, MAX_RESETS, MAX_RESETS);
-    if (nghttp2_session_server_new2(&ng, callbacks, session, option) != 0)
+    int rc = side == AS_SERVER ? nghttp2_session_server_new2(&ng, callbacks, session, option)
+                               : nghttp2_session_client_new2(&ng, callbacks, session, option);
+    if (rc != 0)
         abort();
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     return ng;
+}
+
+nghttp2_session *h2_callbacks_new_server(struct h2_session *session)
+{
+    return new_session(session, AS_SERVER);
+}
+
+nghttp2_session *h2_callbacks_new_client(struct h2_session *session)
+{
+    return new_session(session, AS_CLIENT);
 }

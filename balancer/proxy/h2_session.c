@@ -2,40 +2,23 @@
 
 #include <errno.h>
 
-#include "balancer/http/cidr.h"
-#include "balancer/proxy/client.h"
+#include "balancer/proxy/conn.h"
 #include "balancer/proxy/h2_stream.h"
 #include "balancer/proxy/worker.h"
 
-/* The connection's window, in windows of a stream. */
-#define CONNECTION_WINDOWS 4
-/* How often the peer is looked at while it takes nothing, within client.send_timeout. */
+/* How often the peer is looked at while it takes nothing, within the time it has for that. */
 #define LOOKS 4
-
-static const struct conf_client *conf_of(const struct h2_session *session)
-{
-    return &session->carrier->conn.worker->proxy->conf->client;
-}
-
-enum h2_preface h2_preface_find(struct span bytes)
-{
-    const struct span preface = SPAN(NGHTTP2_CLIENT_MAGIC);
-    size_t n = bytes.n < preface.n ? bytes.n : preface.n;
-    if (n > 0 && memcmp(bytes.p, preface.p, n) != 0)
-        return H2_PREFACE_NO;
-    return n == preface.n ? H2_PREFACE_WHOLE : H2_PREFACE_PART;
-}
 
 void h2_session_wake(struct h2_session *session)
 {
     if (!ev_is_pending(&session->turn))
-        ev_feed_event(session->carrier->conn.worker->loop, &session->turn, EV_CUSTOM);
+        ev_feed_event(session->conn->worker->loop, &session->turn, EV_CUSTOM);
 }
 
 void h2_session_drop_head(struct h2_session *session)
 {
     if (session->head_room != NULL)
-        buffer_pool_put(&session->carrier->conn.worker->buffers, session->head_room);
+        buffer_pool_put(&session->conn->worker->buffers, session->head_room);
     session->head_room = NULL;
     session->head_us = 0;
 }
@@ -44,22 +27,16 @@ void h2_session_cut(struct h2_session *session, uint32_t error_code, enum reason
 {
     if (session->phase == H2_ENDING)
         return;
-    struct client *carrier = session->carrier;
     session->phase = H2_ENDING;
     session->reason = reason;
-    if (reason != REASON_CLIENT_IDLE) {
-        struct ip ip;
-        bool is_ip = ip_parse(client_address(carrier), &ip);
-        worker_refuse(carrier->conn.worker, reason, is_ip ? &ip : NULL);
-    }
+    session->role->note_cut(session, reason);
     (void)nghttp2_session_terminate_session(session->ng, error_code);
     h2_session_wake(session);
 }
 
 void h2_session_count(struct h2_session *session, enum h2_nuisance nuisance)
 {
-    uint64_t now_us = worker_now_us(session->carrier->conn.worker);
-    if (h2_guard_count(&session->guard, nuisance, now_us))
+    if (h2_guard_count(&session->guard, nuisance, worker_now_us(session->conn->worker)))
         return;
     h2_session_cut(session, NGHTTP2_ENHANCE_YOUR_CALM,
                    nuisance == H2_NUISANCE_RESET ? REASON_HTTP2_RESETS : REASON_HTTP2_FLOOD);
@@ -70,7 +47,7 @@ void h2_session_count(struct h2_session *session, enum h2_nuisance nuisance)
 /* Stages what nghttp2 gave last, or writes of it what goes. Returns false once nothing goes. */
 static bool put(struct h2_session *session)
 {
-    struct conn *conn = &session->carrier->conn;
+    struct conn *conn = session->conn;
     struct span *unsent = &session->unsent;
     if (buffer_append(&conn->out, &conn->worker->buffers, *unsent)) {
         unsent->n = 0;
@@ -78,7 +55,7 @@ static bool put(struct h2_session *session)
     }
     ssize_t went = conn_write(conn, unsent->p, unsent->n);
     if (went < 0) {
-        conn->error = EPIPE;
+        conn->error = conn->error != 0 ? conn->error : EPIPE;
         return false;
     }
     *unsent = (struct span){unsent->p + went, unsent->n - (size_t)went};
@@ -87,7 +64,7 @@ static bool put(struct h2_session *session)
 
 static void flush(struct h2_session *session)
 {
-    struct conn *conn = &session->carrier->conn;
+    struct conn *conn = session->conn;
     for (;;) {
         if (session->unsent.n > 0 && !put(session))
             return;
@@ -98,12 +75,12 @@ static void flush(struct h2_session *session)
         session->unsent = (struct span){bytes, (size_t)n};
     }
     if (conn_has_output(conn) && conn_write(conn, NULL, 0) < 0)
-        conn->error = EPIPE;
+        conn->error = conn->error != 0 ? conn->error : EPIPE;
 }
 
 static bool has_unsent(const struct h2_session *session)
 {
-    return session->unsent.n > 0 || conn_has_output(&session->carrier->conn);
+    return session->unsent.n > 0 || conn_has_output(session->conn);
 }
 
 /* ---- reading ---- */
@@ -127,9 +104,9 @@ static void fail(struct h2_session *session, int error)
     }
 }
 
-static void take_in(struct h2_session *session)
+void h2_session_take_in(struct h2_session *session)
 {
-    struct conn *conn = &session->carrier->conn;
+    struct conn *conn = session->conn;
     uint32_t n = buffer_used(&conn->in);
     if (n == 0)
         return;
@@ -143,23 +120,18 @@ static void take_in(struct h2_session *session)
 
 /* ---- deadlines ---- */
 
-static struct pace take_pace(const struct h2_session *session)
+void h2_session_limit(struct h2_session *session, uint64_t since_us, uint32_t timeout_ms,
+                      enum reason reason)
 {
-    const struct conf_client *conf = conf_of(session);
-    return (struct pace){(uint64_t)conf->send_timeout_ms * 1000, conf->min_send_rate};
-}
-
-static void limit(struct h2_session *session, uint64_t since_us, uint32_t timeout_ms,
-                  enum reason reason)
-{
-    conn_limit_deadline(&session->carrier->conn, since_us + (uint64_t)timeout_ms * 1000, reason);
+    conn_limit_deadline(session->conn, since_us + (uint64_t)timeout_ms * 1000, reason);
 }
 
 /* For the peer to take what is written: the connection as a whole, and who waits for a window. */
-static void arm_taking(struct h2_session *session, uint64_t now_us)
+static void arm_taking(struct h2_session *session)
 {
-    struct conn *conn = &session->carrier->conn;
-    const struct pace pace = take_pace(session);
+    struct conn *conn = session->conn;
+    uint64_t now_us = worker_now_us(conn->worker);
+    const struct pace pace = session->role->pace(session);
     const struct h2_stream *orphan = TAILQ_FIRST(&session->orphans);
     if (!conn->wants_write) {
         patience_rest(&session->patience, now_us);
@@ -169,23 +141,34 @@ static void arm_taking(struct h2_session *session, uint64_t now_us)
         patience_wait(&session->patience, now_us);
     }
     if (conn->wants_write || orphan != NULL)
-        conn_limit_deadline(conn, now_us + pace.full_us / LOOKS, REASON_CLIENT_SLOW);
+        conn_limit_deadline(conn, now_us + pace.full_us / LOOKS, session->role->slow);
 }
 
-static void arm(struct h2_session *session)
+/* Streams that wait for a window which does not come. */
+static void drop_orphans(struct h2_session *session)
 {
-    const struct conf_client *conf = conf_of(session);
-    struct conn *conn = &session->carrier->conn;
-    conn_set_deadline(conn, 0, REASON_OK);
-    if (session->settings_us != 0)
-        limit(session, session->settings_us, conf->header_timeout_ms, REASON_CLIENT_TIMEOUT);
-    if (session->head_us != 0)
-        limit(session, session->head_us, conf->header_timeout_ms, REASON_CLIENT_TIMEOUT);
-    if (session->phase == H2_DRAINING)
-        limit(session, session->drain_us, DRAIN_IDLE_MS, REASON_DRAINED);
-    if (session->n_streams == 0)
-        limit(session, session->quiet_us, conf->keepalive_timeout_ms, REASON_CLIENT_IDLE);
-    arm_taking(session, worker_now_us(conn->worker));
+    const struct pace pace = session->role->pace(session);
+    uint64_t now_us = worker_now_us(session->conn->worker);
+    struct h2_stream *stream;
+    TAILQ_FOREACH(stream, &session->orphans, orphan_link)
+    {
+        patience_look(&stream->patience, &pace, now_us, stream->patience.seen_bytes);
+        if (patience_is_over(&stream->patience, &pace))
+            (void)nghttp2_submit_rst_stream(session->ng, NGHTTP2_FLAG_NONE, stream->id,
+                                            NGHTTP2_CANCEL);
+    }
+}
+
+void h2_session_look_at_peer(struct h2_session *session)
+{
+    struct conn *conn = session->conn;
+    const struct pace pace = session->role->pace(session);
+    drop_orphans(session);
+    if (!conn->wants_write)
+        return;
+    patience_look(&session->patience, &pace, worker_now_us(conn->worker), conn_taken(conn));
+    if (patience_is_over(&session->patience, &pace))
+        session->role->close(session, session->role->slow);
 }
 
 /* ---- turns ---- */
@@ -205,27 +188,33 @@ static void run_streams(struct h2_session *session)
 /* Whether it has come to its end, and everything of it is written. */
 static bool is_over(const struct h2_session *session)
 {
+    if (session->ng == NULL)
+        return false;
     if (session->phase == H2_ENDING)
-        return !nghttp2_session_want_write(session->ng) || session->carrier->conn.wants_write;
+        return !nghttp2_session_want_write(session->ng) || session->conn->wants_write;
     return !nghttp2_session_want_read(session->ng) && !nghttp2_session_want_write(session->ng) &&
            !has_unsent(session);
 }
 
-static void turn(struct h2_session *session)
+void h2_session_turn(struct h2_session *session)
 {
-    struct client *carrier = session->carrier;
-    struct conn *conn = &carrier->conn;
+    struct conn *conn = session->conn;
     run_streams(session);
-    flush(session);
+    if (!conn_is_open(conn))
+        return;
+    if (session->ng != NULL)
+        flush(session);
     if (conn->read_ended || conn->error != 0) {
-        client_close(carrier, REASON_CLIENT_GONE);
+        session->role->close(session, session->role->gone);
     } else if (is_over(session)) {
         if (has_unsent(session))
-            client_close(carrier, session->reason);
+            session->role->close(session, session->reason);
         else
-            client_part(carrier);
+            session->role->part(session);
     } else {
-        arm(session);
+        conn_set_deadline(conn, 0, REASON_OK);
+        session->role->arm(session);
+        arm_taking(session);
         conn_update(conn);
     }
 }
@@ -233,144 +222,48 @@ static void turn(struct h2_session *session)
 static void on_turn(struct ev_loop *loop, struct ev_timer *timer, int revents)
 {
     (void)loop, (void)revents;
-    turn(timer->data);
+    h2_session_turn(timer->data);
 }
 
-static void on_io(struct conn *conn, int revents)
+void h2_session_on_io(struct h2_session *session, int revents)
 {
-    struct client *carrier = (struct client *)conn;
     if (revents & EV_READ) {
-        ssize_t n = conn_read(conn);
+        ssize_t n = conn_read(session->conn);
         if (n > 0)
-            counter_add(&conn->worker->stats.client_bytes_in, (uint64_t)n);
-        take_in(carrier->session);
+            counter_add(session->received, (uint64_t)n);
+        h2_session_take_in(session);
     }
-    turn(carrier->session);
+    h2_session_turn(session);
 }
-
-/* Streams that wait for a window which does not come. */
-static void drop_orphans(struct h2_session *session)
-{
-    const struct pace pace = take_pace(session);
-    uint64_t now_us = worker_now_us(session->carrier->conn.worker);
-    struct h2_stream *stream;
-    TAILQ_FOREACH(stream, &session->orphans, orphan_link)
-    {
-        patience_look(&stream->patience, &pace, now_us, stream->patience.seen_bytes);
-        if (patience_is_over(&stream->patience, &pace))
-            (void)nghttp2_submit_rst_stream(session->ng, NGHTTP2_FLAG_NONE, stream->id,
-                                            NGHTTP2_CANCEL);
-    }
-}
-
-static void look_at_peer(struct h2_session *session)
-{
-    struct conn *conn = &session->carrier->conn;
-    const struct pace pace = take_pace(session);
-    drop_orphans(session);
-    if (!conn->wants_write)
-        return;
-    patience_look(&session->patience, &pace, worker_now_us(conn->worker), conn_taken(conn));
-    if (patience_is_over(&session->patience, &pace))
-        client_close(session->carrier, REASON_CLIENT_SLOW);
-}
-
-static void on_deadline(struct conn *conn, enum reason reason)
-{
-    struct client *carrier = (struct client *)conn;
-    struct h2_session *session = carrier->session;
-    if (reason == REASON_CLIENT_SLOW)
-        look_at_peer(session);
-    else if (reason == REASON_DRAINED)
-        h2_session_drain_last(session);
-    else if (reason == REASON_CLIENT_TIMEOUT)
-        h2_session_cut(session,
-                       session->head_us != 0 ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_SETTINGS_TIMEOUT,
-                       REASON_CLIENT_TIMEOUT);
-    else
-        h2_session_cut(session, NGHTTP2_NO_ERROR, REASON_CLIENT_IDLE);
-    if (conn_is_open(conn))
-        turn(session);
-}
-
-static const struct conn_ops session_ops = {
-    .on_io = on_io, .on_deadline = on_deadline, .use = BUFFER_FOR_REQUEST};
 
 /* ---- life ---- */
 
-static void submit_settings(struct h2_session *session)
+void h2_session_init(struct h2_session *session, const struct h2_role *role, struct conn *conn,
+                     counter *received)
 {
-    const struct conf_client *conf = conf_of(session);
-    const nghttp2_settings_entry entries[] = {
-        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, conf->http2_max_streams},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, conf->http2_window_bytes},
-        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, conf->max_head_bytes},
-        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
-    };
-    int32_t window = (int32_t)(conf->http2_window_bytes * CONNECTION_WINDOWS);
-    (void)nghttp2_submit_settings(session->ng, NGHTTP2_FLAG_NONE, entries,
-                                  sizeof entries / sizeof *entries);
-    (void)nghttp2_session_set_local_window_size(session->ng, NGHTTP2_FLAG_NONE, 0, window);
-}
-
-static void init(struct h2_session *session, struct client *client)
-{
-    uint64_t now_us = worker_now_us(client->conn.worker);
-    *session = (struct h2_session){.carrier = client, .quiet_us = now_us, .settings_us = now_us};
+    uint64_t now_us = worker_now_us(conn->worker);
+    *session = (struct h2_session){
+        .role = role, .conn = conn, .received = received, .quiet_us = now_us};
     TAILQ_INIT(&session->ready);
     TAILQ_INIT(&session->all);
     TAILQ_INIT(&session->orphans);
     ev_init(&session->turn, on_turn);
-    /* Behind all else of a turn of the loop: what endpoints have answered meanwhile goes along. */
+    /* Behind all else of a turn of the loop: what was answered meanwhile goes along. */
     ev_set_priority(&session->turn, EV_MINPRI);
     session->turn.data = session;
-    session->ng = h2_callbacks_new(session);
 }
 
-void h2_session_begin(struct client *client)
+void h2_session_end(struct h2_session *session, uint32_t error_code)
 {
-    struct worker *worker = client->conn.worker;
-    struct h2_session *session = slab_get(&worker->h2_session_slab);
-    init(session, client);
-    client->session = session;
-    client->conn.ops = &session_ops;
-    counter_add(&worker->stats.h2_sessions, 1);
-    submit_settings(session);
-    if (worker->draining)
-        h2_session_drain(session);
-    take_in(session);
-    turn(session);
-}
-
-void h2_session_drain(struct h2_session *session)
-{
-    if (session->phase != H2_OPEN)
-        return;
-    session->phase = H2_DRAINING;
-    session->drain_us = worker_now_us(session->carrier->conn.worker);
-    (void)nghttp2_submit_shutdown_notice(session->ng);
-    h2_session_wake(session);
-}
-
-void h2_session_drain_last(struct h2_session *session)
-{
-    if (session->phase == H2_LAST || session->phase == H2_ENDING)
-        return;
-    session->phase = H2_LAST;
-    (void)nghttp2_submit_goaway(session->ng, NGHTTP2_FLAG_NONE,
-                                nghttp2_session_get_last_proc_stream_id(session->ng),
-                                NGHTTP2_NO_ERROR, NULL, 0);
-    h2_session_wake(session);
-}
-
-void h2_session_free(struct h2_session *session, enum reason reason)
-{
-    struct worker *worker = session->carrier->conn.worker;
-    struct h2_stream *stream;
-    while ((stream = TAILQ_FIRST(&session->all)) != NULL)
-        h2_stream_free(stream, reason);
+    nghttp2_session *ng = session->ng;
+    session->ng = NULL;
+    session->unsent.n = 0;
     h2_session_drop_head(session);
-    ev_clear_pending(worker->loop, &session->turn);
-    nghttp2_session_del(session->ng);
-    worker_bury(worker, &worker->h2_session_slab, session);
+    struct h2_stream *stream, *next;
+    for (stream = TAILQ_FIRST(&session->all); stream != NULL; stream = next) {
+        next = TAILQ_NEXT(stream, link);
+        h2_stream_closed(stream, error_code);
+    }
+    if (ng != NULL)
+        nghttp2_session_del(ng);
 }

@@ -1,17 +1,20 @@
 /*
- * An HTTP/2 connection of a client (RFC 9113): many requests over one connection.
+ * One HTTP/2 connection (RFC 9113), towards a client (h2_client.h) or an endpoint (h2_link.h): many
+ * requests over one connection.
  *
- *   carrier: a client (client.h) whose connection has the socket or TLS beneath it
- *      └─ session: nghttp2, deadlines, what the peer is allowed to cost
- *           └─ streams (h2_stream.h), each with a client of its own, whose connection has the
- *              stream for its transport and speaks HTTP/1.1: what serves a request does not know
+ *   carrier: the connection, with the socket or TLS beneath it
+ *      └─ session: nghttp2, what the peer is allowed to cost
+ *           └─ streams (h2_stream.h), each the transport of a connection of its own that speaks
+ *              HTTP/1.1: what serves a request does not know
  *
  * Bytes come in through nghttp2's callbacks (h2_callbacks.c), which only fill the streams' inboxes
  * and note who is ready. Requests run in the session's turn, once for all that has happened in a
  * turn of the loop, and what they have written leaves together. Nothing is closed in a callback.
  *
  * Flow control is back-pressure: a window opens as the stream's connection reads, and a stream
- * takes no more of an answer than its outbox holds.
+ * takes no more of a message than its outbox holds.
+ *
+ * What differs between the two sides is the session's role.
  */
 #ifndef QUOIT_BALANCER_PROXY_H2_SESSION_H
 #define QUOIT_BALANCER_PROXY_H2_SESSION_H
@@ -25,22 +28,15 @@
 #include "balancer/http/h2_request.h"
 #include "balancer/http/reason.h"
 #include "balancer/http/span.h"
+#include "balancer/pool/stats.h"
 #include "balancer/proxy/h2_guard.h"
 #include "balancer/proxy/patience.h"
 
-struct client;
+struct conn;
+struct h2_session;
 struct h2_stream;
 
 TAILQ_HEAD(h2_stream_queue, h2_stream);
-
-enum h2_preface {
-    H2_PREFACE_NO,   /* it is something else */
-    H2_PREFACE_PART, /* so far it could be one */
-    H2_PREFACE_WHOLE,
-};
-
-/* Whether bytes begin as HTTP/2 does (RFC 9113 section 3.4). */
-enum h2_preface h2_preface_find(struct span bytes);
 
 enum h2_phase {
     H2_OPEN,
@@ -49,9 +45,42 @@ enum h2_phase {
     H2_ENDING,   /* an error has been told: all is over once that is written */
 };
 
+struct h2_role {
+    /* ---- the session ---- */
+    enum reason gone, slow;           /* the peer has left; it takes nothing */
+    enum h2_nuisance control, empty;  /* what its frames of these kinds count as */
+    struct pace (*pace)(const struct h2_session *session); /* asked of it in taking bytes */
+    void (*arm)(struct h2_session *session); /* sets the carrier's deadlines, but for `slow` */
+    void (*note_cut)(struct h2_session *session, enum reason reason);
+    void (*close)(struct h2_session *session, enum reason reason); /* the carrier, at once */
+    void (*part)(struct h2_session *session); /* all is said and written: ends it politely */
+
+    /* ---- frames; as nghttp2 tells of them */
+    enum h2_section (*begin_head)(struct h2_session *session, const nghttp2_frame *frame);
+    void (*end_head)(struct h2_session *session, const nghttp2_frame *frame);
+    void (*frame_received)(struct h2_session *session, const nghttp2_frame *frame);
+    void (*frame_sent)(struct h2_session *session, const nghttp2_frame *frame);
+    void (*frame_unsent)(struct h2_session *session, const nghttp2_frame *frame);
+
+    /* ---- streams ---- */
+    /* The head that bytes begin with goes out: how long it is, or -1 with errno. */
+    ssize_t (*take_head)(struct h2_stream *stream, struct span bytes);
+    /* nghttp2 has let go of one whose owner has not. */
+    void (*lost)(struct h2_stream *stream, uint32_t error_code);
+    /* Whether its owner is to hear of events; may close it instead. */
+    bool (*admit)(struct h2_stream *stream);
+    /* Its owner closes it: the code to reset it with; H2_LEAVE_BEHIND: what was written is whole,
+     * and still to be sent. */
+    uint32_t (*reset_code)(const struct h2_stream *stream);
+};
+
+#define H2_LEAVE_BEHIND UINT32_MAX
+
 struct h2_session {
-    struct client *carrier;
-    nghttp2_session *ng;
+    const struct h2_role *role;
+    struct conn *conn;    /* the carrier's */
+    nghttp2_session *ng;  /* NULL: it has not begun yet, or is over */
+    counter *received;    /* counts bytes that come in */
     struct ev_timer turn; /* never runs; fed as an event when there is something to do */
     enum h2_phase phase;
     enum reason reason; /* of H2_ENDING */
@@ -59,7 +88,7 @@ struct h2_session {
     struct span unsent;           /* of nghttp2's last frame, valid until it is asked for more */
     struct h2_stream_queue ready; /* have something to do */
     struct h2_stream_queue all;
-    struct h2_stream_queue orphans; /* answered; their last bytes wait for a window */
+    struct h2_stream_queue orphans; /* closed; their last bytes wait for a window */
     uint32_t n_ready, n_streams;
 
     struct h2_head head; /* of the header block that is coming in */
@@ -77,23 +106,27 @@ struct h2_session {
     struct h2_guard guard;
 };
 
-/* Goes on with client's connection as one of HTTP/2; what is in its in buffer is the beginning.
- * The client may be closed when it returns. */
-void h2_session_begin(struct client *client);
-
-/* Tells the peer to open no more streams. */
-void h2_session_drain(struct h2_session *session);
-
-/* A while later: which of them was the last. Ends when all are through. */
-void h2_session_drain_last(struct h2_session *session);
-
-/* The carrier is being closed: closes the streams for this reason and frees the session. */
-void h2_session_free(struct h2_session *session, enum reason reason);
-
-/* ---- for h2_callbacks.c and h2_stream.c ---- */
+void h2_session_init(struct h2_session *session, const struct h2_role *role, struct conn *conn,
+                     counter *received);
 
 /* Makes its turn come. */
 void h2_session_wake(struct h2_session *session);
+
+/* Its turn, now. The carrier may be closed when it returns. */
+void h2_session_turn(struct h2_session *session);
+
+/* What has come is read; then its turn. */
+void h2_session_on_io(struct h2_session *session, int revents);
+
+/* Takes what is in the carrier's in buffer. */
+void h2_session_take_in(struct h2_session *session);
+
+/* The deadline has passed that is the role's `slow`: gives up what does not move. */
+void h2_session_look_at_peer(struct h2_session *session);
+
+/* A deadline of the carrier, timeout_ms after since_us. */
+void h2_session_limit(struct h2_session *session, uint64_t since_us, uint32_t timeout_ms,
+                      enum reason reason);
 
 /* Ends it with an error for the peer, counted under reason. */
 void h2_session_cut(struct h2_session *session, uint32_t error_code, enum reason reason);
@@ -101,10 +134,15 @@ void h2_session_cut(struct h2_session *session, uint32_t error_code, enum reason
 /* Counts what the peer costs, and cuts it off when it is too much. */
 void h2_session_count(struct h2_session *session, enum h2_nuisance nuisance);
 
+/* nghttp2 goes; the streams are told that it has let go of them, with this code. */
+void h2_session_end(struct h2_session *session, uint32_t error_code);
+
 /* The memory of a header block goes back. */
 void h2_session_drop_head(struct h2_session *session);
 
-/* nghttp2 with its callbacks and options; aborts when memory is out. */
-nghttp2_session *h2_callbacks_new(struct h2_session *session);
+/* nghttp2 with its callbacks and options, as a server and as a client; aborts when memory is out.
+ */
+nghttp2_session *h2_callbacks_new_server(struct h2_session *session);
+nghttp2_session *h2_callbacks_new_client(struct h2_session *session);
 
 #endif

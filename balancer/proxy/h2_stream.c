@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-#include "balancer/proxy/client.h"
+#include "balancer/proxy/conn.h"
 #include "balancer/proxy/h2_session.h"
 #include "balancer/proxy/worker.h"
 
@@ -11,7 +11,7 @@
 
 static struct worker *worker_of(const struct h2_stream *stream)
 {
-    return stream->session->carrier->conn.worker;
+    return stream->session->conn->worker;
 }
 
 static struct buffer_pool *pool_of(const struct h2_stream *stream)
@@ -32,18 +32,14 @@ void h2_stream_make_ready(struct h2_stream *stream)
 
 struct h2_stream *h2_stream_new(struct h2_session *session, int32_t id)
 {
-    struct worker *worker = session->carrier->conn.worker;
-    struct h2_stream *stream = slab_get(&worker->h2_stream_slab);
-    *stream = (struct h2_stream){.session = session, .id = id, .is_open = true};
-    stream->client = client_open_stream(session->carrier, &transport_h2, stream);
+    struct h2_stream *stream = slab_get(&session->conn->worker->h2_stream_slab);
+    *stream = (struct h2_stream){.session = session, .id = id, .state = H2_STREAM_OPEN};
     TAILQ_INSERT_TAIL(&session->all, stream, link);
     session->n_streams++;
-    counter_add(&worker->stats.h2_streams, 1);
-    h2_stream_make_ready(stream);
     return stream;
 }
 
-static void free_stream(struct h2_stream *stream)
+void h2_stream_free(struct h2_stream *stream)
 {
     struct h2_session *session = stream->session;
     struct worker *worker = worker_of(stream);
@@ -63,29 +59,35 @@ static void free_stream(struct h2_stream *stream)
     worker_bury(worker, &worker->h2_stream_slab, stream);
 }
 
-void h2_stream_closed(struct h2_stream *stream)
+void h2_stream_closed(struct h2_stream *stream, uint32_t error_code)
 {
-    stream->is_open = false;
-    if (stream->client == NULL)
-        free_stream(stream);
-    else
-        h2_stream_make_ready(stream);
+    stream->state = H2_STREAM_CLOSED;
+    if (stream->conn == NULL) {
+        h2_stream_free(stream);
+        return;
+    }
+    stream->session->role->lost(stream, error_code);
+    h2_stream_make_ready(stream);
 }
 
-void h2_stream_free(struct h2_stream *stream, enum reason reason)
-{
-    stream->is_open = false;
-    if (stream->client != NULL)
-        client_close(stream->client, reason); /* frees it */
-    else
-        free_stream(stream);
-}
+/* ---- what comes ---- */
 
-/* ---- the request's side ---- */
+/* Of nghttp2's, which may be gone. */
+static void consume(const struct h2_stream *stream, size_t n)
+{
+    nghttp2_session *ng = stream->session->ng;
+    if (ng == NULL || n == 0)
+        return;
+    if (stream->conn != NULL)
+        (void)nghttp2_session_consume(ng, stream->id, n);
+    else
+        (void)nghttp2_session_consume_connection(ng, n);
+    h2_session_wake(stream->session);
+}
 
 void h2_stream_take(struct h2_stream *stream, struct span payload)
 {
-    if (stream->client == NULL || stream->inbox.has_ended) {
+    if (stream->conn == NULL || stream->inbox.has_ended) {
         (void)nghttp2_session_consume_connection(stream->session->ng, payload.n);
         return;
     }
@@ -93,8 +95,13 @@ void h2_stream_take(struct h2_stream *stream, struct span payload)
     h2_stream_make_ready(stream);
 }
 
-/* Also once our side of it has ended. */
-static bool is_tunnel(const struct h2_stream *stream)
+void h2_stream_end(struct h2_stream *stream)
+{
+    h2_inbox_end(&stream->inbox);
+    h2_stream_make_ready(stream);
+}
+
+bool h2_stream_is_tunnel(const struct h2_stream *stream)
 {
     return stream->outbox.step != H2_OUTBOX_HEAD && stream->outbox.body.kind == H1_BODY_UNTIL_CLOSE;
 }
@@ -102,7 +109,7 @@ static bool is_tunnel(const struct h2_stream *stream)
 /* The end of a request is no end of the connection that it would have come over. */
 static bool reads_end(const struct h2_stream *stream)
 {
-    return stream->inbox.has_ended && is_tunnel(stream) && !h2_inbox_has_bytes(&stream->inbox);
+    return stream->inbox.has_ended && h2_stream_is_tunnel(stream) && !h2_inbox_has_bytes(&stream->inbox);
 }
 
 static ssize_t stream_read(struct conn *conn, void *bytes, size_t n)
@@ -110,21 +117,17 @@ static ssize_t stream_read(struct conn *conn, void *bytes, size_t n)
     struct h2_stream *stream = conn->channel;
     size_t payload;
     size_t done = h2_inbox_read(&stream->inbox, pool_of(stream), bytes, n, &payload);
-    if (payload > 0) {
-        (void)nghttp2_session_consume(stream->session->ng, stream->id, payload);
-        h2_session_wake(stream->session);
-    }
-    if (done == 0 && !reads_end(stream)) {
-        errno = EAGAIN;
+    consume(stream, payload);
+    if (done == 0 && (stream->error != 0 || !reads_end(stream))) {
+        errno = stream->error != 0 ? stream->error : EAGAIN;
         return -1;
     }
     return (ssize_t)done;
 }
 
-/* ---- the response's side ---- */
+/* ---- what goes ---- */
 
-/* Names are made lower case by nghttp2. */
-static nghttp2_nv *as_nv(const struct h2_field *fields, uint32_t n, nghttp2_nv *nv)
+nghttp2_nv *h2_stream_nv(const struct h2_field *fields, uint32_t n, nghttp2_nv *nv)
 {
     for (uint32_t i = 0; i < n; i++)
         nv[i] = (nghttp2_nv){.name = (uint8_t *)fields[i].name.p,
@@ -136,21 +139,20 @@ static nghttp2_nv *as_nv(const struct h2_field *fields, uint32_t n, nghttp2_nv *
 
 static void send_trailers(const struct h2_stream *stream)
 {
-    struct h2_field fields[H2_MAX_RESPONSE_FIELDS];
-    nghttp2_nv nv[H2_MAX_RESPONSE_FIELDS];
+    struct h2_field fields[H2_MAX_FIELDS];
+    nghttp2_nv nv[H2_MAX_FIELDS];
     uint32_t total;
     const struct h2_outbox *outbox = &stream->outbox;
     int n = h2_trailers_read((struct span){outbox->trailers, outbox->trailers_n}, fields,
-                             H2_MAX_RESPONSE_FIELDS, &total);
+                             H2_MAX_FIELDS, &total);
     if (n > 0)
         (void)nghttp2_submit_trailer(stream->session->ng, stream->id,
-                                     as_nv(fields, (uint32_t)n, nv), (size_t)n);
+                                     h2_stream_nv(fields, (uint32_t)n, nv), (size_t)n);
 }
 
 static void look_at_orphan(struct h2_stream *stream, size_t n)
 {
-    const struct conf_client *conf = &worker_of(stream)->proxy->conf->client;
-    const struct pace pace = {(uint64_t)conf->send_timeout_ms * 1000, conf->min_send_rate};
+    const struct pace pace = stream->session->role->pace(stream->session);
     if (stream->is_orphan)
         patience_look(&stream->patience, &pace, worker_now_us(worker_of(stream)),
                       stream->patience.seen_bytes + n);
@@ -175,9 +177,14 @@ static ssize_t provide(nghttp2_session *ng, int32_t id, uint8_t *bytes, size_t n
         return NGHTTP2_ERR_DEFERRED;
     }
     look_at_orphan(stream, done);
-    if (stream->client != NULL && stream->client->conn.wants_write)
+    if (stream->conn != NULL && stream->conn->wants_write)
         h2_stream_make_ready(stream);
     return (ssize_t)done;
+}
+
+nghttp2_data_provider h2_stream_provider(struct h2_stream *stream)
+{
+    return (nghttp2_data_provider){.source = {.ptr = stream}, .read_callback = provide};
 }
 
 static void resume(struct h2_stream *stream)
@@ -195,43 +202,21 @@ static ssize_t fail(void)
     return -1;
 }
 
-static int submit_head(struct h2_stream *stream, const struct h2_response *response)
-{
-    nghttp2_session *ng = stream->session->ng;
-    nghttp2_nv nv[H2_MAX_RESPONSE_FIELDS];
-    (void)as_nv(response->fields, response->n_fields, nv);
-    if (response->status < 200)
-        return nghttp2_submit_headers(ng, NGHTTP2_FLAG_NONE, stream->id, NULL, nv,
-                                      response->n_fields, NULL);
-    nghttp2_data_provider provider = {.source = {.ptr = stream}, .read_callback = provide};
-    bool has_body = response->framing.body != H1_BODY_NONE;
-    return nghttp2_submit_response(ng, stream->id, nv, response->n_fields,
-                                   has_body ? &provider : NULL);
-}
-
-/* Heads are staged as a whole, so they come as a whole. */
-static ssize_t take_head(struct h2_stream *stream, struct span bytes)
+void h2_stream_begin_body(struct h2_stream *stream, const struct h1_framing *framing)
 {
     struct h2_outbox *outbox = &stream->outbox;
-    struct h2_response response;
-    if (!h2_response_read(bytes, outbox->asked, &response) || submit_head(stream, &response) != 0)
-        return fail();
-    if (response.status >= 200) {
-        h1_body_init(&outbox->body, &response.framing, REASON_INTERNAL);
-        outbox->step = response.framing.body == H1_BODY_NONE ? H2_OUTBOX_END : H2_OUTBOX_BODY;
-    }
-    if (is_tunnel(stream) && stream->inbox.has_ended)
+    h1_body_init(&outbox->body, framing, REASON_INTERNAL);
+    outbox->step = framing->body == H1_BODY_NONE ? H2_OUTBOX_END : H2_OUTBOX_BODY;
+    if (h2_stream_is_tunnel(stream) && stream->inbox.has_ended)
         h2_stream_make_ready(stream);
-    h2_session_wake(stream->session);
-    return response.head_n;
 }
 
 static ssize_t take_trailers(struct h2_stream *stream, struct span bytes)
 {
     struct h2_outbox *outbox = &stream->outbox;
-    struct h2_field fields[H2_MAX_RESPONSE_FIELDS];
+    struct h2_field fields[H2_MAX_FIELDS];
     uint32_t total;
-    int n = h2_trailers_read(bytes, fields, H2_MAX_RESPONSE_FIELDS, &total);
+    int n = h2_trailers_read(bytes, fields, H2_MAX_FIELDS, &total);
     if (n < 0 || total > pool_of(stream)->small.size)
         return fail();
     if (n > 0) {
@@ -275,11 +260,11 @@ static ssize_t take_some(struct h2_stream *stream, struct span bytes)
 {
     switch (stream->outbox.step) {
     case H2_OUTBOX_HEAD:
-        return take_head(stream, bytes);
+        return stream->session->role->take_head(stream, bytes);
     case H2_OUTBOX_BODY:
         return take_body(stream, bytes);
     default:
-        return fail(); /* nothing follows a response */
+        return fail(); /* nothing follows a message */
     }
 }
 
@@ -302,9 +287,11 @@ static ssize_t stream_write(struct conn *conn, const struct iovec *iov, int n_io
 {
     struct h2_stream *stream = conn->channel;
     size_t taken = 0;
-    bool failed = !stream->is_open;
+    bool failed = stream->state == H2_STREAM_CLOSED;
     if (failed)
         errno = EPIPE;
+    if (stream->state == H2_STREAM_WAITS)
+        n_iov = 0;
     for (int i = 0; i < n_iov && !failed; i++) {
         size_t n = take_run(stream, (struct span){iov[i].iov_base, iov[i].iov_len}, &failed);
         taken += n;
@@ -323,7 +310,7 @@ static ssize_t stream_write(struct conn *conn, const struct iovec *iov, int n_io
 static void stream_end_write(struct conn *conn)
 {
     struct h2_stream *stream = conn->channel;
-    if (!is_tunnel(stream))
+    if (!h2_stream_is_tunnel(stream))
         return;
     stream->outbox.step = H2_OUTBOX_END;
     resume(stream);
@@ -334,8 +321,10 @@ static void stream_end_write(struct conn *conn)
 /* What of this the stream is ready for. */
 static int pending_events(const struct h2_stream *stream, int events)
 {
-    bool can_read = h2_inbox_has_bytes(&stream->inbox) || reads_end(stream);
-    bool can_write = stream->outbox.payload.n < OUTBOX_BYTES;
+    bool can_read =
+        h2_inbox_has_bytes(&stream->inbox) || reads_end(stream) || stream->error != 0;
+    bool can_write = stream->state == H2_STREAM_CLOSED ||
+                     (stream->state == H2_STREAM_OPEN && stream->outbox.payload.n < OUTBOX_BYTES);
     return events & ((can_read ? EV_READ : 0) | (can_write ? EV_WRITE : 0));
 }
 
@@ -348,24 +337,14 @@ static void stream_watch(struct conn *conn, int events)
 
 void h2_stream_run(struct h2_stream *stream)
 {
-    struct client *client = stream->client;
-    if (client == NULL)
+    struct conn *conn = stream->conn;
+    if (conn == NULL || !stream->session->role->admit(stream))
         return;
-    /* Where both sides have ended the request's last bytes may still be on their way. */
-    bool is_whole = stream->outbox.is_sent && stream->inbox.has_ended;
-    if (!stream->is_open && !is_whole) {
-        client_close(client, REASON_CLIENT_GONE);
-        return;
-    }
-    if (stream->refusal != REASON_OK) {
-        client_refuse_request(client, stream->refusal);
-        return;
-    }
-    int events = pending_events(stream, client->conn.watched);
+    int events = pending_events(stream, conn->watched);
     if (events == 0)
         return;
-    client->conn.ops->on_io(&client->conn, events);
-    if (stream->client != NULL && pending_events(stream, client->conn.watched & EV_READ) != 0)
+    conn->ops->on_io(conn, events);
+    if (stream->conn != NULL && pending_events(stream, conn->watched & EV_READ) != 0)
         h2_stream_make_ready(stream);
 }
 
@@ -389,12 +368,13 @@ static void stream_spoil(struct conn *conn)
     stream->is_spoiled = true;
 }
 
-static void reset(struct h2_stream *stream, uint32_t error_code)
+void h2_stream_reset(struct h2_stream *stream, uint32_t error_code)
 {
     (void)nghttp2_submit_rst_stream(stream->session->ng, NGHTTP2_FLAG_NONE, stream->id, error_code);
+    h2_session_wake(stream->session);
 }
 
-/* Its last bytes are still to be sent: for as long as a client may take for that. */
+/* Its last bytes are still to be sent: for as long as the peer may take for that. */
 static void leave_behind(struct h2_stream *stream)
 {
     stream->is_orphan = true;
@@ -403,20 +383,10 @@ static void leave_behind(struct h2_stream *stream)
     TAILQ_INSERT_TAIL(&stream->session->orphans, stream, orphan_link);
 }
 
-/* What did not come to its end. A request that nothing was done about may be sent again; CANCEL is
- * also what a reset is called in a tunnel (RFC 8441 section 5). */
-static uint32_t code_of_failure(const struct h2_stream *stream, const struct client *client)
-{
-    if (stream->is_spoiled && !is_tunnel(stream))
-        return NGHTTP2_INTERNAL_ERROR;
-    return client->n_requests == 0 ? NGHTTP2_REFUSED_STREAM : NGHTTP2_CANCEL;
-}
-
 static void drop_inbox(struct h2_stream *stream)
 {
     struct h2_inbox *inbox = &stream->inbox;
-    if (inbox->payload_n > 0)
-        (void)nghttp2_session_consume_connection(stream->session->ng, inbox->payload_n);
+    consume(stream, inbox->payload_n);
     chain_clear(&inbox->bytes, pool_of(stream));
     *inbox = (struct h2_inbox){.has_ended = inbox->has_ended};
 }
@@ -424,19 +394,16 @@ static void drop_inbox(struct h2_stream *stream)
 static void stream_close(struct conn *conn)
 {
     struct h2_stream *stream = conn->channel;
-    const struct client *client = stream->client;
-    bool is_answered = stream->outbox.step == H2_OUTBOX_END && !stream->is_spoiled;
-    stream->client = NULL;
+    uint32_t code = stream->session->role->reset_code(stream);
+    stream->conn = NULL;
     drop_inbox(stream);
     h2_session_wake(stream->session);
-    if (!stream->is_open)
-        free_stream(stream);
-    else if (!is_answered)
-        reset(stream, code_of_failure(stream, client));
-    else if (stream->outbox.is_sent)
-        reset(stream, NGHTTP2_NO_ERROR); /* the rest of the request is not wanted */
-    else
+    if (stream->state != H2_STREAM_OPEN || stream->id == 0)
+        h2_stream_free(stream);
+    else if (code == H2_LEAVE_BEHIND)
         leave_behind(stream);
+    else
+        h2_stream_reset(stream, code);
 }
 
 const struct transport transport_h2 = {

@@ -88,9 +88,9 @@ static void test_half_a_head_is_none(void **state)
 static void test_more_fields_than_there_is_room_for_are_none(void **state)
 {
     (void)state;
-    static char head[16 * H2_MAX_RESPONSE_FIELDS];
+    static char head[16 * H2_MAX_FIELDS];
     int at = snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\n");
-    for (int i = 0; i < H2_MAX_RESPONSE_FIELDS; i++)
+    for (int i = 0; i < H2_MAX_FIELDS; i++)
         at += snprintf(head + at, sizeof head - (size_t)at, "a: b\r\n");
     (void)snprintf(head + at, sizeof head - (size_t)at, "\r\n");
     assert_false(h2_response_read(span_of(head), H2_ASKED_OTHER, &response));
