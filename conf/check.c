@@ -303,6 +303,21 @@ static void check_grpc_service(struct checker *checker, const struct conf_pool *
                     strlen(service), CONF_GRPC_SERVICE_MAX);
 }
 
+static void check_pool_http2(struct checker *checker, struct conf_pool *pool,
+                             const struct conf_node *node)
+{
+    struct conf_place place = place_of(checker, node, "http2");
+    /* What listens elsewhere, for checks alone, need not speak what requests do. */
+    pool->check.is_http2 = pool->http2 == CONF_HTTP2_ONLY && pool->check.port == 0;
+    if (pool->http2 == CONF_HTTP2_ON && !pool->tls.is_on)
+        report_pool(checker, pool, place, ".http2",
+                    "found on without tls, by which an endpoint would choose, expected only or "
+                    "off");
+    if (pool->http2 != CONF_HTTP2_OFF && pool->send_proxy != CONF_SEND_PROXY_OFF)
+        report_pool(checker, pool, place, ".http2",
+                    "found it with send_proxy_protocol, expected one of them");
+}
+
 static void check_pool(struct checker *checker, struct conf_pool *pool,
                        const struct conf_node *node)
 {
@@ -315,6 +330,7 @@ static void check_pool(struct checker *checker, struct conf_pool *pool,
     pool->check.sends_proxy = pool->send_proxy != CONF_SEND_PROXY_OFF && pool->check.port == 0;
     check_pool_tls(checker, pool, node);
     check_grpc_service(checker, pool, node);
+    check_pool_http2(checker, pool, node);
     if (!is_pool_name(pool->name))
         report_pool(checker, pool, node->key_place, "",
                     "found a name with other characters than letters, digits, _ . and -");

@@ -155,6 +155,7 @@ struct conf_check {
     uint16_t rise; /* consecutive successes until up */
     uint16_t fall; /* consecutive failures until down */
     enum conf_check_initial initial;
+    bool is_http2;    /* an HTTP check speaks nothing else */
     bool sends_proxy; /* an HTTP or gRPC check begins with a PROXY protocol header, version 1 */
     const struct conf_pool_tls *tls; /* of the pool, for HTTP and gRPC checks; NULL: none */
     char tls_name[256]; /* whom a target's certificate must name; set for each target */
@@ -235,6 +236,14 @@ struct conf_pool_tls {
     enum conf_tls_version min_version;
 };
 
+/* Whether HTTP/2 is spoken where it would otherwise have to be agreed on: by clients who begin with
+ * it (prior knowledge), and with endpoints. */
+enum conf_http2 {
+    CONF_HTTP2_OFF,
+    CONF_HTTP2_ON,
+    CONF_HTTP2_ONLY, /* nothing else */
+};
+
 struct conf_pool {
     char *name;
     struct conf_endpoint *endpoints;
@@ -262,6 +271,8 @@ struct conf_pool {
     uint32_t max_connections;         /* in use at one endpoint, of all workers; 0: any number */
     uint32_t queue;                   /* requests that may wait for one, for each worker */
     enum conf_send_proxy send_proxy;
+    enum conf_http2 http2;      /* ON: as an endpoint chooses, by TLS */
+    uint32_t http2_max_streams; /* requests at once over one connection */
     struct conf_pool_timeouts timeouts;
     struct conf_check check;
     struct conf_sticky sticky;
@@ -309,13 +320,6 @@ struct conf_tls {
     uint32_t ticket_rotation_ms; /* how long a random key is used */
     enum conf_client_auth client_auth;
     char *client_ca_file, *client_crl_file;
-};
-
-/* Whether clients may speak HTTP/2 without having agreed on it: by prior knowledge. */
-enum conf_http2 {
-    CONF_HTTP2_OFF,
-    CONF_HTTP2_ON,
-    CONF_HTTP2_ONLY, /* nothing else */
 };
 
 struct conf_listener {

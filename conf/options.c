@@ -968,7 +968,8 @@ const struct conf_option conf_options[] = {
      .meaning = "Connections in use at one endpoint at the same time, of all workers together, "
                 "which is the requests and tunnels that it has. More wait in the `queue`, unless "
                 "they may go to another endpoint. Idle connections come on top, at most `max_idle` "
-                "for each worker. 0 is no limit."},
+                "for each worker. Over HTTP/2 requests share connections, and it is the requests "
+                "that count. 0 is no limit."},
     {.key = "pools.NAME.queue",
      .type = &conf_type_number,
      AT(conf_pool, queue),
@@ -1050,6 +1051,25 @@ const struct conf_option conf_options[] = {
                 "the client is. Such a connection serves one request, for the next may be "
                 "another client's: each costs a new one. HTTP checks of the endpoint's own port "
                 "begin with a version 1 header of their own."},
+    {.key = "pools.NAME.http2",
+     .type = &conf_type_word,
+     AT(conf_pool, http2),
+     .words = http2_words,
+     .fallback = "off",
+     .meaning = "Whether endpoints are spoken to in HTTP/2. `on` needs `tls`: an endpoint chooses "
+                "(ALPN) between it and HTTP/1.1. `only`: nothing else is spoken, without TLS by "
+                "prior knowledge (h2c), and an endpoint that does not agree is one that cannot be "
+                "connected to (`http2_refused`); HTTP checks of the endpoint's own port do the "
+                "same. Requests to upgrade, WebSockets among them, go over HTTP/1.1, and with "
+                "`only` are answered 501."},
+    {.key = "pools.NAME.http2_max_streams",
+     .type = &conf_type_number,
+     AT(conf_pool, http2_max_streams),
+     RANGE(1, 10000),
+     .fallback = "100",
+     .meaning = "Requests at once over one HTTP/2 connection to an endpoint, or fewer if the "
+                "endpoint says so. Another connection is opened when all that a worker has are "
+                "full."},
 
     {.key = "pools.NAME.tls",
      .type = &conf_type_section,

@@ -14,7 +14,7 @@
 static int set_fields(struct probe *probe)
 {
     int error = probe_curl_add_field(probe, "Host", probe->check->host);
-    if (error == 0)
+    if (error == 0 && !probe->check->is_http2)
         error = probe_curl_add_field(probe, "Connection", "close");
     if (error == 0)
         error = probe_curl_add_field(probe, "User-Agent", "quoit-health");
@@ -27,11 +27,13 @@ static int set_fields(struct probe *probe)
 static int set_request(struct probe *probe)
 {
     CURL *easy = probe->transfer.easy;
+    long version =
+        probe->check->is_http2 ? CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE : CURL_HTTP_VERSION_1_1;
     int n_failed = set_fields(probe) != 0;
     SET(CURLOPT_HTTPHEADER, probe->fields);
     SET(CURLOPT_REQUEST_TARGET, probe->check->path);
     SET(CURLOPT_NOBODY, strcmp(probe->check->method, "HEAD") == 0 ? 1L : 0L);
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_HTTP_VERSION, version);
     return n_failed == 0 ? 0 : -ENOMEM;
 }
 

@@ -31,7 +31,7 @@ struct h2_head {
     enum h2_section section;
     enum h2_verdict verdict;
     struct h1_range method, scheme, path, authority, protocol, status; /* n == 0: not there */
-    uint32_t fields_at;                                        /* where the fields' text begins */
+    uint32_t fields_at;  /* where the fields' text begins */
     uint32_t cookie_end; /* behind the last byte of the one Cookie line's value; 0: none */
     uint8_t pseudo_seen; /* bits of those that were there */
     bool has_host, has_content_length;

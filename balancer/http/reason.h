@@ -54,6 +54,8 @@ enum fault { FAULT_OTHER, FAULT_ENDPOINT };
     X(CONNECT_TIMEOUT, 504, RETRY_ALWAYS, FAULT_ENDPOINT, "connect_timeout")                       \
     X(HANDSHAKE_FAILED, 502, RETRY_ALWAYS, FAULT_ENDPOINT, "handshake_failed")                     \
     X(CERTIFICATE_REFUSED, 502, RETRY_ALWAYS, FAULT_ENDPOINT, "certificate_refused")               \
+    X(HTTP2_REFUSED, 502, RETRY_ALWAYS, FAULT_ENDPOINT, "http2_refused")                           \
+    X(STREAM_REFUSED, 502, RETRY_ALWAYS, FAULT_ENDPOINT, "stream_refused")                         \
     X(UPSTREAM_CLOSED, 502, RETRY_IDEMPOTENT, FAULT_ENDPOINT, "upstream_closed")                   \
     X(UPSTREAM_DOWN, 502, RETRY_IDEMPOTENT, FAULT_ENDPOINT, "upstream_down")                       \
     X(UPSTREAM_BAD, 502, RETRY_NEVER, FAULT_ENDPOINT, "upstream_bad")                              \

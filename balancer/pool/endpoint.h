@@ -19,6 +19,7 @@
 #include "balancer/pool/stats.h"
 #include "balancer/pool/sticky.h"
 
+struct h2_link;
 struct upstream;
 
 /* What the sources say (discovery, configuration); control writes it. */
@@ -36,6 +37,10 @@ enum endpoint_source {
 enum endpoint_probe { ENDPOINT_PROBE_NONE, ENDPOINT_PROBE_UP, ENDPOINT_PROBE_DOWN };
 
 LIST_HEAD(upstream_list, upstream);
+LIST_HEAD(h2_link_list, h2_link);
+
+/* What it chose when it last had a choice. */
+enum endpoint_protocol { ENDPOINT_PROTOCOL_UNKNOWN, ENDPOINT_HTTP_1, ENDPOINT_HTTP_2 };
 
 /* One worker's part of an endpoint; that worker alone touches it (stats are read by control). */
 struct endpoint_local {
@@ -44,7 +49,9 @@ struct endpoint_local {
     struct endpoint_stats stats;
     struct upstream_list idle;   /* pooled connections, the last used first */
     struct upstream_list active; /* connections that carry a request */
+    struct h2_link_list links;   /* connections of HTTP/2 that may take more requests */
     uint32_t n_idle;
+    enum endpoint_protocol protocol;
     void *tls_session;    /* to resume, or NULL */
     bool has_long_bodies; /* the last response's was worth a pipe */
 };

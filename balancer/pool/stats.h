@@ -116,6 +116,13 @@ void histogram_add(struct histogram *histogram, uint64_t us);
     X(failures, "endpoint_failures_total", "Attempts that ended without a response")               \
     X(connects, "endpoint_connects_total", "Connections opened")                                   \
     X(reuses, "endpoint_connection_reuses_total", "Attempts on a pooled connection")               \
+    X(h2_connects, "endpoint_http2_connections_total",                                             \
+      "Of the connections opened, those that speak HTTP/2")                                        \
+    X(h2_streams, "endpoint_http2_streams_total", "Requests sent over HTTP/2")                     \
+    X(h2_refused, "endpoint_http2_refused_streams_total",                                          \
+      "Of these, those that the endpoint refused without having done anything about them")         \
+    X(h2_goaways, "endpoint_http2_goaways_total",                                                  \
+      "Connections that the endpoint asked to send no more requests over (GOAWAY)")                \
     X(bytes_in, "endpoint_received_bytes_total", "Bytes received from the endpoint")               \
     X(bytes_out, "endpoint_sent_bytes_total", "Bytes sent to the endpoint")
 

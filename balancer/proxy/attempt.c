@@ -6,6 +6,7 @@
 #include "balancer/proxy/choice.h"
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/forward.h"
+#include "balancer/proxy/h2_link.h"
 #include "balancer/proxy/hedge.h"
 #include "balancer/proxy/retry.h"
 #include "balancer/proxy/upstream.h"
@@ -14,6 +15,9 @@
 /* Where long bodies are usual the first read takes little more than a head, so that nearly all of
  * the body goes through a pipe. */
 #define HEAD_READ_BYTES 4096
+
+/* So many connections may say farewell to a request that they were just given. */
+#define MOST_FAREWELLS 4
 
 static struct pool_local *pool_local_of(const struct request *r)
 {
@@ -50,12 +54,12 @@ static void count_in_flight(struct request *r, struct endpoint *endpoint, int32_
     pool_add_in_flight(r->view->pool, worker, n);
 }
 
-void attempt_let_go(struct request *r, const struct upstream *upstream)
+void attempt_let_go(struct request *r, struct upstream *upstream)
 {
     struct endpoint *endpoint = upstream->endpoint;
     count_in_flight(r, endpoint, -1);
     queue_give_room(r, endpoint);
-    counter_add(&stats_of(r, endpoint)->bytes_out, upstream->conn.written);
+    upstream_count_written(upstream);
 }
 
 static void let_go_of_upstream(struct request *r)
@@ -93,6 +97,9 @@ static void remember_tried(struct request *r, struct endpoint *endpoint, enum re
  * endpoint: a fresh connection to the same one is next. */
 static bool was_stale(const struct request *r, enum reason reason)
 {
+    /* One that says farewell does so with the requests in mind that it has not looked at. */
+    if (reason == REASON_STREAM_REFUSED && r->upstream->conn.error == ESTALE)
+        return r->n_attempts <= MOST_FAREWELLS;
     bool is_closed = reason == REASON_UPSTREAM_CLOSED || reason == REASON_CONNECT_FAILED;
     return is_closed && r->upstream->n_requests > 0 && !r->wants_fresh &&
            buffer_used(&r->upstream->conn.in) == 0;
@@ -128,6 +135,8 @@ static void end_failed(struct request *r, enum reason reason)
     struct upstream *upstream = r->upstream;
     bool is_reusable = reason == REASON_UPSTREAM_STATUS && drop_answer(r);
     let_go_of_upstream(r);
+    if (reason == REASON_UPSTREAM_TIMEOUT || reason == REASON_TRY_TIMEOUT)
+        h2_link_suspect(&upstream->conn, r->attempt_us);
     if (is_reusable)
         upstream_release(upstream);
     else
@@ -274,8 +283,28 @@ enum reason attempt_connect_reason(int error)
         return REASON_HANDSHAKE_FAILED;
     case EKEYREJECTED:
         return REASON_CERTIFICATE_REFUSED;
+    case EPROTONOSUPPORT:
+        return REASON_HTTP2_REFUSED;
+    case ESTALE:
+    case ECONNABORTED:
+        return REASON_STREAM_REFUSED;
+    case ETIMEDOUT:
+        return REASON_CONNECT_TIMEOUT;
     default:
         return REASON_CONNECT_FAILED;
+    }
+}
+
+enum reason attempt_loss_reason(const struct conn *conn)
+{
+    switch (conn->error) {
+    case ESTALE:
+    case ECONNABORTED:
+        return REASON_STREAM_REFUSED;
+    case EBADMSG:
+        return REASON_UPSTREAM_BAD;
+    default:
+        return REASON_UPSTREAM_CLOSED;
     }
 }
 
@@ -306,16 +335,16 @@ static enum step go_to(struct request *r, struct endpoint *endpoint)
         counter_add(&pool_local_of(r)->stats.retries, 1);
     /* A body may outgrow the buffer from which it would be sent again. */
     bool is_safe = h1_method_is_idempotent(r->head.method) && r->head.framing.body == H1_BODY_NONE;
-    struct upstream *upstream =
-        r->wants_fresh || !is_shared(r->pool)
-            ? NULL
-            : upstream_reuse(worker, endpoint, r, is_safe ? UPSTREAM_UNCHECKED : UPSTREAM_CHECKED);
-    if (upstream == NULL) {
-        int rc = upstream_connect(worker, endpoint, r, &upstream);
-        if (rc != 0)
-            return connect_failed(r, endpoint, -rc);
-    }
-    return send_to(r, upstream);
+    bool is_h2 = r->pool->http2 != CONF_HTTP2_OFF && !r->wants_upgrade;
+    struct upstream *upstream = is_h2 ? upstream_share(worker, endpoint, r) : NULL;
+    if (upstream == NULL && !r->wants_fresh && is_shared(r->pool))
+        upstream =
+            upstream_reuse(worker, endpoint, r, is_safe ? UPSTREAM_UNCHECKED : UPSTREAM_CHECKED);
+    int rc = 0;
+    if (upstream == NULL)
+        rc = is_h2 ? upstream_connect_shared(worker, endpoint, r, &upstream)
+                   : upstream_connect(worker, endpoint, r, &upstream);
+    return rc == 0 ? send_to(r, upstream) : connect_failed(r, endpoint, -rc);
 }
 
 enum step attempt_begin(struct request *r)

@@ -25,12 +25,15 @@ enum step attempt_begin_beside(struct request *request);
 
 /* The parts of an attempt's end: the connection no longer counts as the request's; the endpoint is
  * not to be picked again; its failure is counted. */
-void attempt_let_go(struct request *request, const struct upstream *upstream);
+void attempt_let_go(struct request *request, struct upstream *upstream);
 void attempt_note_tried(struct request *request, struct endpoint *endpoint);
 void attempt_count_failed(struct request *request, struct endpoint *endpoint, enum reason reason);
 
 /* What a connection that was never made died of; error is its errno, 0 when nobody knows. */
 enum reason attempt_connect_reason(int error);
+
+/* What one that was made was lost to: it has ended, or failed. */
+enum reason attempt_loss_reason(const struct conn *conn);
 
 /* The attempt is over and well: its connection goes back to the pool if it can be used again. */
 void attempt_finish(struct request *request);

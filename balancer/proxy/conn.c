@@ -83,14 +83,11 @@ void conn_drop_pipe(struct conn *conn)
     conn->pipe_left = 0;
 }
 
-void conn_close(struct conn *conn)
+void conn_leave(struct conn *conn)
 {
-    if (!conn_is_open(conn))
-        return;
     ev_io_stop(conn->worker->loop, &conn->io);
     ev_timer_stop(conn->worker->loop, &conn->timer);
     conn->deadline_us = 0;
-    conn->transport->close(conn);
     conn->watched = 0;
     conn->fd = -1;
     memory_forget(conn);
@@ -98,6 +95,15 @@ void conn_close(struct conn *conn)
     conn->in.held = false;
     buffer_release(&conn->in, &conn->worker->buffers);
     buffer_release(&conn->out, &conn->worker->buffers);
+}
+
+void conn_close(struct conn *conn)
+{
+    if (!conn_is_open(conn))
+        return;
+    ev_io_stop(conn->worker->loop, &conn->io);
+    conn->transport->close(conn);
+    conn_leave(conn);
 }
 
 static void watch(struct conn *conn, int events)

@@ -68,6 +68,9 @@ void conn_init_over(struct conn *conn, struct worker *worker, int fd, const stru
 /* Stops watching, closes the descriptor, gives the buffers back. Idempotent. */
 void conn_close(struct conn *conn);
 
+/* The same for one whose descriptor is another's now (transport_hand_over()). */
+void conn_leave(struct conn *conn);
+
 static inline bool conn_is_open(const struct conn *conn)
 {
     return conn->fd >= 0;

@@ -48,7 +48,8 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     if (session->head_room == NULL)
         session->head_room = buffer_pool_get(&worker->buffers);
     uint32_t room = (uint32_t)worker->buffers.small.size;
-    h2_head_init(&session->head, session->role->begin_head(session, frame), session->head_room, room);
+    h2_head_init(&session->head, session->role->begin_head(session, frame), session->head_room,
+                 room);
     session->head_left = (uint64_t)room * UNPACKED_FACTOR;
     session->head_us = worker_now_us(worker);
     return 0;
@@ -213,6 +214,15 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
     return 0;
 }
 
+static int on_frame_not_send(nghttp2_session *ng, const nghttp2_frame *frame, int error,
+                             void *context)
+{
+    (void)ng, (void)error;
+    struct h2_session *session = context;
+    session->role->frame_unsent(session, frame);
+    return 0;
+}
+
 /* ---- the object ---- */
 
 static void set_callbacks(nghttp2_session_callbacks *callbacks)
@@ -226,6 +236,7 @@ static void set_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_send);
 }
 
 enum side { AS_SERVER, AS_CLIENT };

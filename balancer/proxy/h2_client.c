@@ -136,6 +136,16 @@ static uint32_t reset_code(const struct h2_stream *stream)
     return client->n_requests == 0 ? NGHTTP2_REFUSED_STREAM : NGHTTP2_CANCEL;
 }
 
+static void freed(struct h2_session *session)
+{
+    (void)session;
+}
+
+static void frame_unsent(struct h2_session *session, const nghttp2_frame *frame)
+{
+    (void)session, (void)frame;
+}
+
 static const struct h2_role role = {
     .gone = REASON_CLIENT_GONE,
     .slow = REASON_CLIENT_SLOW,
@@ -150,10 +160,12 @@ static const struct h2_role role = {
     .end_head = h2_requests_end_head,
     .frame_received = h2_requests_frame_received,
     .frame_sent = h2_requests_frame_sent,
+    .frame_unsent = frame_unsent,
     .take_head = take_head,
     .lost = lost,
     .admit = admit,
     .reset_code = reset_code,
+    .freed = freed,
 };
 
 /* ---- the carrier ---- */

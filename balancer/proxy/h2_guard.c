@@ -4,9 +4,9 @@
 static const struct {
     uint64_t burst, each_us; /* one more every each_us */
 } budgets[] = {
-    [H2_NUISANCE_RESET] = {500, 25000},
-    [H2_NUISANCE_CONTROL] = {1000, 10000},
-    [H2_NUISANCE_EMPTY] = {100, 50000},
+    [H2_NUISANCE_RESET] = {500, 25000},      [H2_NUISANCE_CONTROL] = {1000, 10000},
+    [H2_NUISANCE_EMPTY] = {100, 50000},      [H2_NUISANCE_LINK_CONTROL] = {20000, 100},
+    [H2_NUISANCE_LINK_EMPTY] = {1000, 1000},
 };
 
 bool h2_guard_count(struct h2_guard *guard, enum h2_nuisance nuisance, uint64_t now_us)

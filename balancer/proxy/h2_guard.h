@@ -15,6 +15,9 @@ enum h2_nuisance {
     H2_NUISANCE_CONTROL, /* SETTINGS, PING, PRIORITY, windows opened by a few bytes; beyond what our
                             own DATA is answered with */
     H2_NUISANCE_EMPTY,   /* DATA that brings neither bytes nor an end */
+    /* The same of an endpoint, which serves many and may measure the way with PINGs. */
+    H2_NUISANCE_LINK_CONTROL,
+    H2_NUISANCE_LINK_EMPTY,
     H2_NUISANCES
 };
 

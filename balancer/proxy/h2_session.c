@@ -242,8 +242,8 @@ void h2_session_init(struct h2_session *session, const struct h2_role *role, str
                      counter *received)
 {
     uint64_t now_us = worker_now_us(conn->worker);
-    *session = (struct h2_session){
-        .role = role, .conn = conn, .received = received, .quiet_us = now_us};
+    *session =
+        (struct h2_session){.role = role, .conn = conn, .received = received, .quiet_us = now_us};
     TAILQ_INIT(&session->ready);
     TAILQ_INIT(&session->all);
     TAILQ_INIT(&session->orphans);

@@ -47,8 +47,8 @@ enum h2_phase {
 
 struct h2_role {
     /* ---- the session ---- */
-    enum reason gone, slow;           /* the peer has left; it takes nothing */
-    enum h2_nuisance control, empty;  /* what its frames of these kinds count as */
+    enum reason gone, slow;          /* the peer has left; it takes nothing */
+    enum h2_nuisance control, empty; /* what its frames of these kinds count as */
     struct pace (*pace)(const struct h2_session *session); /* asked of it in taking bytes */
     void (*arm)(struct h2_session *session); /* sets the carrier's deadlines, but for `slow` */
     void (*note_cut)(struct h2_session *session, enum reason reason);
@@ -72,6 +72,8 @@ struct h2_role {
     /* Its owner closes it: the code to reset it with; H2_LEAVE_BEHIND: what was written is whole,
      * and still to be sent. */
     uint32_t (*reset_code)(const struct h2_stream *stream);
+    /* One has been freed. */
+    void (*freed)(struct h2_session *session);
 };
 
 #define H2_LEAVE_BEHIND UINT32_MAX

@@ -1,5 +1,6 @@
 #include "balancer/proxy/h2_stream.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "balancer/proxy/conn.h"
@@ -57,6 +58,18 @@ void h2_stream_free(struct h2_stream *stream)
     if (stream->outbox.trailers != NULL)
         buffer_pool_put(&worker->buffers, stream->outbox.trailers);
     worker_bury(worker, &worker->h2_stream_slab, stream);
+    session->role->freed(session);
+}
+
+void h2_stream_move(struct h2_stream *stream, struct h2_session *to)
+{
+    struct h2_session *from = stream->session;
+    assert(stream->state == H2_STREAM_WAITS && !stream->is_ready);
+    TAILQ_REMOVE(&from->all, stream, link);
+    from->n_streams--;
+    TAILQ_INSERT_TAIL(&to->all, stream, link);
+    to->n_streams++;
+    stream->session = to;
 }
 
 void h2_stream_closed(struct h2_stream *stream, uint32_t error_code)
@@ -87,7 +100,7 @@ static void consume(const struct h2_stream *stream, size_t n)
 
 void h2_stream_take(struct h2_stream *stream, struct span payload)
 {
-    if (stream->conn == NULL || stream->inbox.has_ended) {
+    if (stream->conn == NULL || stream->inbox.has_ended || stream->error != 0) {
         (void)nghttp2_session_consume_connection(stream->session->ng, payload.n);
         return;
     }
@@ -321,8 +334,7 @@ static void stream_end_write(struct conn *conn)
 /* What of this the stream is ready for. */
 static int pending_events(const struct h2_stream *stream, int events)
 {
-    bool can_read =
-        h2_inbox_has_bytes(&stream->inbox) || reads_end(stream) || stream->error != 0;
+    bool can_read = h2_inbox_has_bytes(&stream->inbox) || reads_end(stream) || stream->error != 0;
     bool can_write = stream->state == H2_STREAM_CLOSED ||
                      (stream->state == H2_STREAM_OPEN && stream->outbox.payload.n < OUTBOX_BYTES);
     return events & ((can_read ? EV_READ : 0) | (can_write ? EV_WRITE : 0));

@@ -90,6 +90,9 @@ bool h2_stream_is_tunnel(const struct h2_stream *stream);
 /* It is over for all. */
 void h2_stream_free(struct h2_stream *stream);
 
+/* One that waits does so for another session to begin. */
+void h2_stream_move(struct h2_stream *stream, struct h2_session *to);
+
 void h2_stream_reset(struct h2_stream *stream, uint32_t error_code);
 
 /* ---- for a role's take_head() ---- */

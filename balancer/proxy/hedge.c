@@ -92,7 +92,7 @@ enum step hedge_on_io(struct request *r)
     bool has_answer = buffer_used(&conn->in) > 0;
     struct upstream *other = r->upstream;
     if (!has_answer && (conn->read_ended || conn->error != 0))
-        lose(r, REASON_UPSTREAM_CLOSED);
+        lose(r, attempt_loss_reason(conn));
     if (!has_answer)
         return r->step;
     if (buffer_used(&other->conn.in) > 0) { /* has begun before it */

@@ -21,10 +21,12 @@ static unsigned condition_of(const struct request *r, enum reason reason)
 {
     switch (reason) {
     case REASON_CONNECT_REFUSED:
+    case REASON_STREAM_REFUSED:
         return CONF_RETRY_REFUSED;
     case REASON_CONNECT_FAILED:
     case REASON_CONNECT_TIMEOUT:
     case REASON_HANDSHAKE_FAILED:
+    case REASON_HTTP2_REFUSED:
     case REASON_CERTIFICATE_REFUSED:
         return CONF_RETRY_CONNECT;
     case REASON_UPSTREAM_CLOSED:

@@ -68,6 +68,8 @@ static enum step head_done(struct request *r)
         reason = r->head.authority.n > 0 ? REASON_TO_HTTPS : REASON_BAD_REQUEST;
     if (reason == REASON_OK)
         reason = find_route(r);
+    if (reason == REASON_OK && r->wants_upgrade && r->pool->http2 == CONF_HTTP2_ONLY)
+        reason = REASON_PROTOCOL_UNKNOWN;
     if (reason != REASON_OK)
         return attempt_failed(r, reason);
     session_prepare(r);
@@ -258,7 +260,7 @@ static enum step response_done(struct request *r)
 static enum step response_incomplete(struct request *r)
 {
     if (upstream_ended(r))
-        return attempt_failed(r, REASON_UPSTREAM_CLOSED);
+        return attempt_failed(r, attempt_loss_reason(&r->upstream->conn));
     return buffer_has_room(&r->upstream->conn.in) ? STEP_SEND
                                                   : attempt_failed(r, REASON_UPSTREAM_BAD);
 }
@@ -313,7 +315,8 @@ enum step step_relay(struct request *r)
     case RELAY_INPUT_TOO_BIG:
         /* What came before the mistake goes out: the client sees a broken answer, not none. */
         (void)conn_write(&r->client->conn, NULL, 0);
-        return attempt_failed(r, upstream_ended(r) ? REASON_UPSTREAM_CLOSED : REASON_UPSTREAM_BAD);
+        return attempt_failed(r, upstream_ended(r) ? attempt_loss_reason(&r->upstream->conn)
+                                                   : REASON_UPSTREAM_BAD);
     case RELAY_OUTPUT_FAILED:
         return attempt_failed(r, REASON_CLIENT_GONE);
     default:

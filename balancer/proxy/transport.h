@@ -57,6 +57,10 @@ extern const struct transport transport_tls;
  * the handshake and moves there. */
 void transport_start_tls(struct conn *conn, struct ssl_st *session, struct inbound_set *set);
 
+/* to, which is not open or travels otherwise until now, has from's socket and TLS from now on; from
+ * is closed without them. Nothing may be staged on it, and nothing read. */
+void transport_hand_over(struct conn *from, struct conn *to);
+
 enum tls_progress { TLS_HANDSHAKES, TLS_READY, TLS_FAILED, TLS_UNHEARD };
 
 /* How far it is; TLS_UNHEARD: it ended before the peer had sent a byte. Of a connection with TLS.

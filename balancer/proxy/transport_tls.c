@@ -225,6 +225,8 @@ static int end_handshake_failed(struct conn *conn, int error, unsigned long code
     channel->failure = reason_of(channel, code);
     channel->failure_code = code;
     channel->error = EPROTO;
+    if (ERR_GET_REASON(code) == SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL)
+        channel->error = EPROTONOSUPPORT;
     if (error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH)
         channel->error = error; /* there never was a connection */
     else if (channel->failure == REASON_CERTIFICATE_REFUSED)
@@ -586,6 +588,27 @@ void transport_start_tls(struct conn *conn, SSL *session, struct inbound_set *se
     ev_set_cb(&conn->io, on_io);
     conn->channel = channel;
     conn->transport = &transport_tls;
+}
+
+void transport_hand_over(struct conn *from, struct conn *to)
+{
+    struct channel *channel = channel_of(from);
+    struct ev_loop *loop = from->worker->loop;
+    assert(from->transport == &transport_tls && !conn_has_output(from));
+    ev_io_stop(loop, &from->io);
+    ev_timer_stop(loop, &channel->again);
+    ev_io_init(&to->io, on_io, from->fd, channel->watched);
+    to->io.data = to;
+    to->fd = from->fd;
+    to->transport = from->transport;
+    to->channel = channel;
+    channel->again.data = to;
+    channel->wanted = to->watched;
+    BIO_set_data(SSL_get_rbio(channel->ssl), to);
+    conn_leave(from);
+    if (channel->watched != 0)
+        ev_io_start(loop, &to->io);
+    adjust(to);
 }
 
 enum tls_progress tls_progress(const struct conn *conn)

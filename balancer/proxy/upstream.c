@@ -2,16 +2,13 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "balancer/proxy/client.h"
+#include "balancer/proxy/dial.h"
+#include "balancer/proxy/h2_link.h"
 #include "balancer/proxy/hedge.h"
 #include "balancer/proxy/request.h"
 #include "balancer/proxy/worker.h"
-#include "balancer/tls/outbound.h"
 
 /* Reads of one event: a long body goes on without asking the poll in between. */
 #define READS_PER_EVENT 4
@@ -21,13 +18,29 @@ static struct endpoint_local *local_of(const struct upstream *upstream)
     return &upstream->endpoint->locals[upstream->conn.worker->index];
 }
 
+/* What comes and goes over a link is counted there. */
+static bool is_stream(const struct upstream *upstream)
+{
+    return h2_link_of(&upstream->conn) != NULL;
+}
+
+static void count_read(struct upstream *upstream, ssize_t n)
+{
+    if (n > 0 && !is_stream(upstream))
+        counter_add(&local_of(upstream)->stats.bytes_in, (uint64_t)n);
+}
+
+void upstream_count_written(struct upstream *upstream)
+{
+    if (!is_stream(upstream))
+        counter_add(&local_of(upstream)->stats.bytes_out, upstream->conn.written);
+}
+
 static void read_and_run(struct upstream *upstream)
 {
     struct conn *conn = &upstream->conn;
     for (int i = 0; i < READS_PER_EVENT && upstream->request != NULL; i++) {
-        ssize_t n = conn_read(conn);
-        if (n > 0)
-            counter_add(&local_of(upstream)->stats.bytes_in, (uint64_t)n);
+        count_read(upstream, conn_read(conn));
         bool was_full = conn->read_filled;
         client_run(upstream->request->client);
         if (!was_full)
@@ -39,9 +52,7 @@ static void read_aside(struct upstream *upstream)
 {
     struct request *request = upstream->request;
     struct client *client = request->client;
-    ssize_t n = conn_read(&upstream->conn);
-    if (n > 0)
-        counter_add(&local_of(upstream)->stats.bytes_in, (uint64_t)n);
+    count_read(upstream, conn_read(&upstream->conn));
     request_on_aside(request);
     client_run(client);
 }
@@ -116,42 +127,26 @@ struct upstream *upstream_reuse(struct worker *worker, struct endpoint *endpoint
     return NULL;
 }
 
-static int open_socket(const struct endpoint *endpoint, int *ret_fd)
+static struct upstream *open_stream(struct h2_link *link, struct endpoint *endpoint,
+                                    struct request *request)
 {
-    int fd = socket(endpoint->sockaddr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    const int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (connect(fd, (const struct sockaddr *)&endpoint->sockaddr, endpoint->sockaddr_len) != 0 &&
-        errno != EINPROGRESS) {
-        int error = errno;
-        (void)close(fd);
-        return -error;
-    }
-    *ret_fd = fd;
-    return 0;
-}
-
-/* Nothing is sent yet: the handshake begins with the first write. */
-static int begin_tls(struct upstream *upstream, const struct request *request)
-{
-    const struct proxy *proxy = upstream->conn.worker->proxy;
-    if (!request->pool->tls.is_on)
-        return 0;
-    SSL *session = outbound_open(proxy->outbound[request->pool - proxy->conf->pools],
-                                 upstream->endpoint->address, &local_of(upstream)->tls_session);
-    if (session == NULL)
-        return -ENOMEM;
-    transport_start_tls(&upstream->conn, session, NULL);
-    return 0;
+    struct worker *worker = link->conn.worker;
+    struct upstream *upstream = slab_get(&worker->upstream_slab);
+    *upstream = (struct upstream){.endpoint = endpoint_ref(endpoint),
+                                  .opened_us = worker_now_us(worker),
+                                  .n_requests = link->n_requests};
+    if (link->phase == H2_LINK_UP)
+        counter_add(&endpoint->locals[worker->index].stats.reuses, 1);
+    h2_link_add(link, &upstream->conn, &upstream_ops);
+    assign(upstream, request);
+    return upstream;
 }
 
 int upstream_connect(struct worker *worker, struct endpoint *endpoint, struct request *request,
                      struct upstream **ret_upstream)
 {
     int fd = -1;
-    int rc = open_socket(endpoint, &fd);
+    int rc = dial_socket(endpoint, &fd);
     if (rc != 0)
         return rc;
     struct upstream *upstream = slab_get(&worker->upstream_slab);
@@ -159,7 +154,7 @@ int upstream_connect(struct worker *worker, struct endpoint *endpoint, struct re
         (struct upstream){.endpoint = endpoint_ref(endpoint), .opened_us = worker_now_us(worker)};
     conn_init(&upstream->conn, worker, fd, &upstream_ops);
     assign(upstream, request);
-    rc = begin_tls(upstream, request);
+    rc = dial_tls(&upstream->conn, request->pool, endpoint, OUTBOUND_HTTP_1);
     if (rc != 0) {
         upstream_close(upstream);
         return rc;
@@ -167,6 +162,24 @@ int upstream_connect(struct worker *worker, struct endpoint *endpoint, struct re
     counter_add(&local_of(upstream)->stats.connects, 1);
     *ret_upstream = upstream;
     return 0;
+}
+
+struct upstream *upstream_share(struct worker *worker, struct endpoint *endpoint,
+                                struct request *request)
+{
+    uint64_t since_us = request->wants_fresh ? request->attempt_us : 0;
+    struct h2_link *link = h2_link_find(worker, endpoint, since_us);
+    return link != NULL ? open_stream(link, endpoint, request) : NULL;
+}
+
+int upstream_connect_shared(struct worker *worker, struct endpoint *endpoint,
+                            struct request *request, struct upstream **ret_upstream)
+{
+    struct h2_link *link;
+    int rc = h2_link_open(worker, endpoint, request->pool, &link);
+    if (rc == 0)
+        *ret_upstream = open_stream(link, endpoint, request);
+    return rc;
 }
 
 static bool is_wanted(const struct upstream *upstream)
@@ -186,7 +199,7 @@ void upstream_release(struct upstream *upstream)
     const struct upstream_limits *limits = &upstream->limits;
     assert(buffer_used(&upstream->conn.in) == 0 && !conn_has_output(&upstream->conn));
     upstream->n_requests++;
-    if (!is_wanted(upstream)) {
+    if (is_stream(upstream) || !is_wanted(upstream)) {
         upstream_close(upstream);
         return;
     }
@@ -218,4 +231,5 @@ void upstream_close_idle(struct worker *worker, struct endpoint *endpoint)
     struct upstream *upstream;
     while ((upstream = LIST_FIRST(&endpoint->locals[worker->index].idle)) != NULL)
         upstream_close(upstream);
+    h2_link_close_idle(worker, endpoint);
 }

@@ -1,6 +1,7 @@
 /*
  * A connection to an endpoint: carries one request at a time, rests in the endpoint's pool between
- * them.
+ * them. With HTTP/2 it is a stream of a link (h2_link.h), which is what rests, and ends with its
+ * request.
  */
 #ifndef QUOIT_BALANCER_PROXY_UPSTREAM_H
 #define QUOIT_BALANCER_PROXY_UPSTREAM_H
@@ -40,6 +41,17 @@ struct upstream *upstream_reuse(struct worker *worker, struct endpoint *endpoint
 /* Begins a new connection for request. Returns 0 or -errno. */
 int upstream_connect(struct worker *worker, struct endpoint *endpoint, struct request *request,
                      struct upstream **ret_upstream);
+
+/* The same over HTTP/2: a stream of a link that has room, or NULL. */
+struct upstream *upstream_share(struct worker *worker, struct endpoint *endpoint,
+                                struct request *request);
+
+/* And of a new link, whose connection it gets if the endpoint chooses HTTP/1.1. */
+int upstream_connect_shared(struct worker *worker, struct endpoint *endpoint,
+                            struct request *request, struct upstream **ret_upstream);
+
+/* Counts the bytes that its request wrote. */
+void upstream_count_written(struct upstream *upstream);
 
 /* Puts a connection that is clean (nothing buffered) back into the pool, or closes it when it is
  * not wanted there. */

@@ -12,6 +12,7 @@
 #include "balancer/log/log.h"
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/clock.h"
+#include "balancer/proxy/h2_link.h"
 #include "balancer/proxy/h2_session.h"
 #include "balancer/proxy/h2_stream.h"
 #include "balancer/proxy/keying.h"
@@ -240,6 +241,7 @@ static void close_all(struct worker *worker)
         for (uint32_t k = 0; k < view->snapshot->n; k++)
             upstream_close_idle(worker, view->snapshot->members[k].endpoint);
     }
+    h2_link_close_all(worker);
     reap(worker);
 }
 
@@ -303,6 +305,7 @@ static void dispose(struct worker *worker)
     slab_fini(&worker->fields_slab);
     slab_fini(&worker->key_slab);
     slab_fini(&worker->h2_session_slab);
+    slab_fini(&worker->h2_link_slab);
     slab_fini(&worker->h2_stream_slab);
     buffer_pool_fini(&worker->buffers);
     pipe_pool_fini(&worker->pipes);
@@ -323,6 +326,7 @@ static int prepare(struct worker *worker)
     slab_init(&worker->fields_slab, sizeof(struct request_fields), 1024);
     slab_init(&worker->key_slab, keying_size(), 1024);
     slab_init(&worker->h2_session_slab, sizeof(struct h2_session), 1024);
+    slab_init(&worker->h2_link_slab, sizeof(struct h2_link), 256);
     slab_init(&worker->h2_stream_slab, sizeof(struct h2_stream), 1024);
     buffer_pool_init(&worker->buffers, conf->buffer_bytes);
     worker->buffers.limit_bytes = worker->proxy->memory_bytes / conf->workers;

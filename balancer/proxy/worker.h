@@ -96,6 +96,7 @@ struct worker {
     struct pool_view *views; /* as conf->pools */
     struct listener *listeners;
     struct client_list clients;
+    struct h2_link_list links;
     struct client *next_idle; /* where client_make_room() looks on; NULL: from the first one */
     struct refusals refusals;
 
@@ -103,7 +104,7 @@ struct worker {
     struct memory memory;
     struct pipe_pool pipes;
     struct slab client_slab, upstream_slab, request_slab, fields_slab, key_slab;
-    struct slab h2_session_slab, h2_stream_slab;
+    struct slab h2_session_slab, h2_link_slab, h2_stream_slab;
     struct corpse *dead; /* closed in this turn; freed at its end */
     uint32_t n_dead, max_dead;
     char date[40]; /* "Date: …\r\n", of the second date_at_s */

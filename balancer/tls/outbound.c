@@ -89,7 +89,6 @@ static int load_own(const struct outbound *outbound, SSL_CTX *context,
 static int configure(const struct outbound *outbound, SSL_CTX *context,
                      const struct tls_report *report)
 {
-    static const unsigned char protocols[] = "\x08http/1.1";
     int least = outbound->conf->min_version == CONF_TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
     (void)SSL_CTX_set_min_proto_version(context, least);
     (void)SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
@@ -100,8 +99,6 @@ static int configure(const struct outbound *outbound, SSL_CTX *context,
     (void)SSL_CTX_set_session_cache_mode(context,
                                          SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, on_session);
-    if (SSL_CTX_set_alpn_protos(context, protocols, sizeof protocols - 1) != 0)
-        return -ENOMEM;
     int rc = load_trust(outbound, context, report);
     return rc == 0 ? load_own(outbound, context, report) : rc;
 }
@@ -203,7 +200,17 @@ static bool set_name(SSL *ssl, const char *host)
            X509_VERIFY_PARAM_set1_host(param, host, 0) == 1;
 }
 
-SSL *outbound_open(struct outbound *outbound, const char *address, void **resumable)
+static bool set_protocols(SSL *ssl, enum outbound_protocols protocols)
+{
+    static const unsigned char names[] = "\x02h2\x08http/1.1";
+    const unsigned h2_n = 3, all_n = sizeof names - 1;
+    unsigned from = protocols == OUTBOUND_HTTP_1 ? h2_n : 0;
+    unsigned to = protocols == OUTBOUND_HTTP_2 ? h2_n : all_n;
+    return SSL_set_alpn_protos(ssl, names + from, to - from) == 0;
+}
+
+SSL *outbound_open(struct outbound *outbound, const char *address,
+                   enum outbound_protocols protocols, void **resumable)
 {
     char host[HOST_SIZE];
     (void)pthread_rwlock_rdlock(&outbound->lock);
@@ -213,7 +220,7 @@ SSL *outbound_open(struct outbound *outbound, const char *address, void **resuma
         return NULL;
     host_of(address, host);
     const char *name = outbound->conf->server_name;
-    if (!set_name(ssl, name != NULL ? name : host) ||
+    if (!set_name(ssl, name != NULL ? name : host) || !set_protocols(ssl, protocols) ||
         SSL_set_ex_data(ssl, slot_index, resumable) != 1) {
         ERR_clear_error();
         SSL_free(ssl);

@@ -29,13 +29,17 @@ int outbound_load(struct outbound *outbound, const struct tls_report *report);
 /* Control: whether a file has changed since they were loaded, or since loading was tried. */
 bool outbound_has_changed(const struct outbound *outbound);
 
+/* What the endpoint may choose from (RFC 7301). */
+enum outbound_protocols { OUTBOUND_HTTP_1, OUTBOUND_HTTP_2, OUTBOUND_BOTH };
+
 /*
  * Any thread: a session on the client's side with the endpoint at address ("host:port", the host
  * perhaps in brackets). The session in *resumable (NULL: none) is tried again, and the newest one
  * is kept there: the slot is the thread's own, and lives as long as the session does. NULL when
  * memory is out.
  */
-SSL *outbound_open(struct outbound *outbound, const char *address, void **resumable);
+SSL *outbound_open(struct outbound *outbound, const char *address,
+                   enum outbound_protocols protocols, void **resumable);
 
 #define OUTBOUND_NAME_SIZE 256
 
