@@ -5,7 +5,7 @@ static const struct {
     uint64_t burst, each_us; /* one more every each_us */
 } budgets[] = {
     [H2_NUISANCE_RESET] = {500, 25000},      [H2_NUISANCE_CONTROL] = {1000, 10000},
-    [H2_NUISANCE_EMPTY] = {100, 50000},      [H2_NUISANCE_LINK_CONTROL] = {20000, 100},
+    [H2_NUISANCE_EMPTY] = {100, 50000},      [H2_NUISANCE_LINK_CONTROL] = {5000, 100},
     [H2_NUISANCE_LINK_EMPTY] = {1000, 1000},
 };
 
