@@ -131,8 +131,8 @@ static uint32_t reset_code(const struct h2_stream *stream)
     if (stream->outbox.step == H2_OUTBOX_END && !stream->is_spoiled)
         return stream->outbox.is_sent ? NGHTTP2_NO_ERROR /* the rest of the request is not wanted */
                                       : H2_LEAVE_BEHIND;
-    /* A request that nothing was done about may be sent again; CANCEL is also what a reset is called
-     * in a tunnel (RFC 8441 section 5). */
+    /* A request that nothing was done about may be sent again; CANCEL is also what a reset is
+     * called in a tunnel (RFC 8441 section 5). */
     return client->n_requests == 0 ? NGHTTP2_REFUSED_STREAM : NGHTTP2_CANCEL;
 }
 

@@ -122,7 +122,8 @@ bool h2_stream_is_tunnel(const struct h2_stream *stream)
 /* The end of a request is no end of the connection that it would have come over. */
 static bool reads_end(const struct h2_stream *stream)
 {
-    return stream->inbox.has_ended && h2_stream_is_tunnel(stream) && !h2_inbox_has_bytes(&stream->inbox);
+    return stream->inbox.has_ended && h2_stream_is_tunnel(stream) &&
+           !h2_inbox_has_bytes(&stream->inbox);
 }
 
 static ssize_t stream_read(struct conn *conn, void *bytes, size_t n)
