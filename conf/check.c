@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/check_headers.h"
 #include "conf/check_sticky.h"
 #include "conf/check_tls.h"
 #include "conf/fill.h"
@@ -551,6 +552,7 @@ int conf_check(struct conf_owned *owned, const struct conf_node *root, struct co
     check_sizes(&checker);
     check_memory(&checker);
     check_client(&checker);
+    conf_check_headers(&owned->conf, root, errors);
     check_consul(&checker);
     return checker.error;
 }

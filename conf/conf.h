@@ -279,11 +279,28 @@ struct conf_pool {
     struct conf_pool_tls tls;
 };
 
+/* A value with a name of the operator's own. */
+struct conf_pair {
+    char *name, *value;
+};
+
+/*
+ * What becomes of the fields of heads that go one way: first those with a name in `remove` or `set`
+ * are dropped, then the pairs of `set` and of `add` are appended. Names have no case.
+ */
+struct conf_header_rules {
+    char **remove;
+    struct conf_pair *set, *add;
+    size_t n_remove, n_set, n_add;
+    size_t n; /* of them all */
+};
+
 struct conf_route {
     char *host;  /* exact, lower case, no port; "*.example.com"; NULL: any */
     char *path;  /* prefix on segment borders, begins with '/'; "/" matches all */
     size_t pool; /* index into conf.pools */
     char *pool_name;
+    struct conf_header_rules request_headers, response_headers; /* after those of the listener */
 };
 
 /* Application protocols, in a TLS handshake (RFC 7301). */
@@ -333,6 +350,7 @@ struct conf_listener {
     bool redirect_https;      /* requests are answered 308, to https */
     uint16_t redirect_port;   /* where https is */
     struct conf_tls tls;
+    struct conf_header_rules request_headers, response_headers;
 };
 
 /* A range of addresses: those whose first bits are address's. */

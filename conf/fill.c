@@ -393,6 +393,34 @@ static void fill_map(struct filler *filler, const struct path *path,
     }
 }
 
+/* Values by name; what the names may be is not checked here. */
+static void fill_pairs(struct filler *filler, const struct path *path,
+                       const struct conf_option *option, const struct conf_node *node,
+                       uint8_t *base)
+{
+    if (!conf_node_is_set(node))
+        return;
+    if (node->type != CONF_NODE_MAP) {
+        report_node(filler, path, node, option, option->type);
+        return;
+    }
+    check_repeated(filler, path, node);
+    assert(option->entry_size == sizeof(struct conf_pair));
+    struct conf_pair *pair = (struct conf_pair *)make_entries(filler, option, node->n, base);
+    const struct conf_node *child;
+    STAILQ_FOREACH(child, &node->children, sibling)
+    {
+        struct path below = {.up = path, .name = child->key};
+        if (filler->error != 0)
+            return;
+        fill_value(filler, &below, option, child, &pair->value);
+        pair->name = conf_arena_text(filler->arena, child->key, strlen(child->key));
+        if (pair->name == NULL)
+            filler->error = -ENOMEM;
+        pair++;
+    }
+}
+
 /* The node of an option: its key's in the section's map, or the one value that the section is. */
 static const struct conf_node *node_of(const struct conf_option *section,
                                        const struct conf_option *option,
@@ -411,6 +439,8 @@ static void fill_option(struct filler *filler, const struct path *path,
         fill_section(filler, path, option, node, base);
     else if (option->type->shape == CONF_SHAPE_VALUES)
         fill_values(filler, path, option, node, base);
+    else if (option->type->shape == CONF_SHAPE_PAIRS)
+        fill_pairs(filler, path, option, node, base);
     else if (!conf_node_is_set(node))
         fill_default(filler, option, base + option->offset);
     else if (option->type->shape == CONF_SHAPE_LIST)

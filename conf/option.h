@@ -30,6 +30,7 @@ enum conf_shape {
     CONF_SHAPE_SECTION, /* a map of options */
     CONF_SHAPE_LIST,    /* a list of sections */
     CONF_SHAPE_MAP,     /* sections by name */
+    CONF_SHAPE_PAIRS,   /* values by name: of struct conf_pair */
 };
 
 struct conf_type {
@@ -62,6 +63,9 @@ bool conf_option_is_in(const struct conf_option *option, const struct conf_optio
 /* The last element of an option's key. */
 const char *conf_option_name(const struct conf_option *option);
 
+/* A token of RFC 9110 section 5.6.2: what names of fields and cookies are made of. */
+bool conf_is_token(const char *text);
+
 /* The types a value can have (types.c). */
 extern const struct conf_type conf_type_identity; /* identity.c */
 extern const struct conf_type conf_type_section, conf_type_list, conf_type_map;
@@ -75,5 +79,6 @@ extern const struct conf_type conf_type_listen, conf_type_endpoint, conf_type_ke
 extern const struct conf_type conf_type_urls, conf_type_statuses, conf_type_cidrs;
 extern const struct conf_type conf_type_retry_on, conf_type_alpn;
 extern const struct conf_type conf_type_token, conf_type_domain;
+extern const struct conf_type conf_type_field_values, conf_type_field_names;
 
 #endif

@@ -364,8 +364,7 @@ const struct conf_type conf_type_path = {CONF_SHAPE_VALUE, parse_path, describe_
 
 /* ---- names of header fields */
 
-/* A token of RFC 9110 section 5.6.2: what names of fields and cookies are made of. */
-static bool is_token(const char *text)
+bool conf_is_token(const char *text)
 {
     static const char others[] = "!#$%&'*+-.^_`|~";
     if (text[0] == '\0')
@@ -382,7 +381,7 @@ static int parse_token(const struct conf_option *option, const char *text, void 
                        struct conf_arena *arena)
 {
     (void)option;
-    return is_token(text) ? store_text(field, arena, text) : -EINVAL;
+    return conf_is_token(text) ? store_text(field, arena, text) : -EINVAL;
 }
 
 static void describe_token(const struct conf_option *option, FILE *out)
@@ -392,6 +391,37 @@ static void describe_token(const struct conf_option *option, FILE *out)
 }
 
 const struct conf_type conf_type_token = {CONF_SHAPE_VALUE, parse_token, describe_token};
+
+static void describe_field_names(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    fputs("the name of a header field, or a list of them", out);
+}
+
+const struct conf_type conf_type_field_names = {CONF_SHAPE_VALUES, parse_token,
+                                                describe_field_names};
+
+/* An empty one is a value too. White space around it would not be part of it (RFC 9110 section
+ * 5.5). */
+static int parse_field_value(const struct conf_option *option, const char *text, void *field,
+                             struct conf_arena *arena)
+{
+    (void)option;
+    size_t n = strlen(text);
+    if (!is_printable(text) || text[0] == ' ' || (n > 0 && text[n - 1] == ' '))
+        return -EINVAL;
+    return store_text(field, arena, text);
+}
+
+static void describe_field_values(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    fputs("for each name of a header field a text without control characters, or spaces around it",
+          out);
+}
+
+const struct conf_type conf_type_field_values = {CONF_SHAPE_PAIRS, parse_field_value,
+                                                 describe_field_values};
 
 /* What frames and routes a message, or is set by other options, cannot carry something else. */
 static bool is_reserved_field(const char *name)
@@ -436,7 +466,7 @@ static bool is_reserved_field(const char *name)
 static int parse_field(const struct conf_option *option, const char *text, void *field,
                        struct conf_arena *arena)
 {
-    if (!is_token(text) || strlen(text) > option->max || is_reserved_field(text))
+    if (!conf_is_token(text) || strlen(text) > option->max || is_reserved_field(text))
         return -EINVAL;
     return store_text(field, arena, text);
 }

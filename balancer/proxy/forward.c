@@ -7,6 +7,7 @@
 #include "balancer/proxy/head.h"
 #include "balancer/proxy/peer.h"
 #include "balancer/proxy/request.h"
+#include "balancer/proxy/ruled.h"
 #include "balancer/proxy/session.h"
 #include "balancer/proxy/upstream.h"
 #include "balancer/proxy/worker.h"
@@ -96,7 +97,10 @@ static void add_proxy_header(struct head *head, const struct request *r)
 bool forward_request(struct request *r)
 {
     const struct h1_request *h = &r->head;
+    bool is_ruled = ruled_has_request(r);
     struct head head;
+    if (is_ruled)
+        ruled_mark_request(r);
     head_begin(&head, &r->upstream->conn);
     add_proxy_header(&head, r);
     head_add(&head, part(r, h->method_text.at, h->method_text.n));
@@ -104,8 +108,11 @@ bool forward_request(struct request *r)
     add_target(&head, r);
     head_add(&head, SPAN(" HTTP/1.1\r\n"));
     head_add_fields(&head, &h->lines, r->message);
-    session_add_cookies(&head, r);
+    if (!is_ruled || !ruled_drops_request(r, SPAN("Cookie")))
+        session_add_cookies(&head, r);
     add_host(&head, r);
+    if (is_ruled)
+        ruled_add_to_request(&head, r);
     trail_add(&head, r);
     grpc_call_add_timeout(&head, r);
     if (h->framing.body == H1_BODY_CHUNKED)
@@ -187,11 +194,16 @@ bool forward_response(struct request *r)
     drop_content_length(response);
     trail_mark_response(r, &response->lines, message);
     explained_mark_response(r, &response->lines, message);
+    bool is_ruled = ruled_has_response(r);
+    if (is_ruled)
+        ruled_mark_response(r, message);
 
     struct head head;
     head_begin(&head, &r->client->conn);
     add_status_line(&head, response, message);
     head_add_fields(&head, &response->lines, message);
+    if (is_ruled)
+        ruled_add_to_response(&head, r);
     trail_add_to_response(&head, r);
     head_add(&head, response->minor == 1 ? SPAN("Via: 1.1 quoit\r\n") : SPAN("Via: 1.0 quoit\r\n"));
     session_add_set_cookie(&head, r);
@@ -284,6 +296,33 @@ static void add_location(struct head *head, const struct request *r)
     head_add(head, SPAN("\r\n"));
 }
 
+/* Whether the operator's rules leave in what an endpoint could have said too. */
+static bool is_left(const struct request *r, struct span name)
+{
+    return !ruled_has_response(r) || !ruled_drops_response(r, name);
+}
+
+static void add_reply_fields(struct head *head, const struct request *r)
+{
+    uint16_t status = reason_status(r->reason);
+    const struct {
+        struct span name, value;
+        bool is_wanted;
+    } fields[] = {
+        {SPAN("Server"), SPAN("quoit"), true},
+        {SPAN("Allow"), SPAN("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"),
+         status == 405 || r->reason == REASON_LAST_HOP},
+        {SPAN("Retry-After"), SPAN("1"), status == 503},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (fields[i].is_wanted && is_left(r, fields[i].name))
+            head_add_field(head, fields[i].name, fields[i].value);
+    if (r->reason == REASON_TO_HTTPS && is_left(r, SPAN("Location")))
+        add_location(head, r);
+    if (ruled_has_response(r))
+        ruled_add_to_response(head, r);
+}
+
 /* The connection stays when the request was understood and nothing of it is left to read. */
 static bool may_stay_after_reply(const struct request *r)
 {
@@ -310,7 +349,9 @@ static void add_content_fields(struct head *head, const struct request *r)
         return;
     }
     size_t body_n = 4 + phrase_of(r->status).n + 2 + strlen(reason_word(r->reason)) + 1;
-    head_add(head, SPAN("Content-Type: text/plain\r\nContent-Length: "));
+    if (is_left(r, SPAN("Content-Type")))
+        head_add(head, SPAN("Content-Type: text/plain\r\n"));
+    head_add(head, SPAN("Content-Length: "));
     head_add_u64(head, body_n);
     head_add(head, SPAN("\r\n"));
 }
@@ -332,16 +373,10 @@ bool forward_reply(struct request *r)
     head_add(&head, phrase_of(r->status));
     head_add(&head, SPAN("\r\n"));
     head_add(&head, worker_date(r->client->conn.worker));
-    head_add(&head, SPAN("Server: quoit\r\n"));
     add_content_fields(&head, r);
+    add_reply_fields(&head, r);
     trail_add_to_response(&head, r);
     explained_add(&head, r);
-    if (status == 405 || r->reason == REASON_LAST_HOP)
-        head_add(&head, SPAN("Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"));
-    if (r->reason == REASON_TO_HTTPS)
-        add_location(&head, r);
-    if (status == 503)
-        head_add(&head, SPAN("Retry-After: 1\r\n"));
     add_connection(&head, r);
     head_add(&head, SPAN("\r\n"));
     if (r->head.method != H1_HEAD && !is_call)

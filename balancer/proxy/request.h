@@ -92,7 +92,8 @@ struct request {
     const uint8_t *message; /* first byte of the head */
     uint8_t *head_copy;     /* the head's own memory, once the in buffer had to be let go */
 
-    const struct conf_pool *pool; /* NULL: no route yet */
+    const struct conf_route *route; /* NULL: none yet */
+    const struct conf_pool *pool;   /* NULL: no route yet */
     struct pool_view *view;
     struct endpoint *home; /* the key's first choice; compared only, never followed */
     struct span key;

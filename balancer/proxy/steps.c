@@ -41,6 +41,7 @@ static enum reason find_route(struct request *r)
     const struct conf_route *route = look_up_route(worker, authority, path);
     if (route == NULL)
         return REASON_NO_ROUTE;
+    r->route = route;
     r->pool = &worker->proxy->conf->pools[route->pool];
     r->view = worker_pool(worker, route->pool);
     if (r->pool->timeouts.total_ms != 0)
