@@ -175,15 +175,15 @@ static void check_room(const struct header_checker *checker, const struct conf_h
 {
     const struct conf *conf = checker->conf;
     uint64_t size = size_of(rules->set, rules->n_set) + size_of(rules->add, rules->n_add);
-    uint64_t room = (uint64_t)conf->client.max_head_bytes + OWN_BYTES;
+    uint32_t needed = OWN_BYTES + 2 * MAX_BYTES; /* of a listener's rules and a route's */
     if (size > MAX_BYTES)
         report(checker, NULL, checker->rules->place,
                "found fields of %" PRIu64 " bytes, expected at most %u", size, MAX_BYTES);
-    else if (size > 0 && room + 2 * MAX_BYTES > conf->buffer_bytes)
+    else if (size > 0 && (uint64_t)conf->client.max_head_bytes + needed > conf->buffer_bytes)
         report(checker, NULL, checker->rules->place,
                "found a buffer_size of %" PRIu32
-               " bytes, expected client.max_head_size and %u bytes more for the rules",
-               conf->buffer_bytes, OWN_BYTES + 2 * MAX_BYTES);
+               " bytes, expected client.max_head_size and %" PRIu32 " bytes more for the rules",
+               conf->buffer_bytes, needed);
 }
 
 static void check_rules(struct conf *conf, struct conf_header_rules *rules, const char *key,

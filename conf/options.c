@@ -105,21 +105,6 @@ static const char *const client_auths[] = {[CONF_CLIENT_AUTH_NONE] = "none",
                                            [CONF_CLIENT_AUTH_REQUIRED] = "required",
                                            NULL};
 
-#define HEADER_RULE(kind, of_type, structure, section, path, text)                                 \
-    {                                                                                              \
-        .key = path "." #kind, .type = &(of_type), .meaning = text,                                \
-        ENTRIES(structure, section.kind, section.n_##kind)                                         \
-    }
-
-/* The rules of a section of a structure, which stands at path. */
-#define HEADER_RULES(structure, section, path)                                                     \
-    HEADER_RULE(remove, conf_type_field_names, structure, section, path,                           \
-                "Fields that are dropped."),                                                       \
-        HEADER_RULE(set, conf_type_field_values, structure, section, path,                         \
-                    "Fields in place of all that have their names."),                              \
-        HEADER_RULE(add, conf_type_field_values, structure, section, path,                         \
-                    "Fields beside those that have their names.")
-
 /* In the order of the reference. A section stands before its options. */
 const struct conf_option conf_options[] = {
     {.key = "", .type = &conf_type_section, .meaning = "The whole file."},
@@ -229,12 +214,34 @@ const struct conf_option conf_options[] = {
      AT(conf_listener, request_headers),
      .meaning = "What becomes of the header fields of requests that came here, before the route's "
                 "rules: see [header rules](manual.md#header-rules)."},
-    HEADER_RULES(conf_listener, request_headers, "listeners.N.request_headers"),
+    {.key = "listeners.N.request_headers.remove",
+     .type = &conf_type_field_names,
+     ENTRIES(conf_listener, request_headers.remove, request_headers.n_remove),
+     .meaning = "Fields that are dropped."},
+    {.key = "listeners.N.request_headers.set",
+     .type = &conf_type_field_values,
+     ENTRIES(conf_listener, request_headers.set, request_headers.n_set),
+     .meaning = "Fields in place of all that have their names."},
+    {.key = "listeners.N.request_headers.add",
+     .type = &conf_type_field_values,
+     ENTRIES(conf_listener, request_headers.add, request_headers.n_add),
+     .meaning = "Fields beside those that have their names."},
     {.key = "listeners.N.response_headers",
      .type = &conf_type_section,
      AT(conf_listener, response_headers),
      .meaning = "The same for responses, quoit's own included."},
-    HEADER_RULES(conf_listener, response_headers, "listeners.N.response_headers"),
+    {.key = "listeners.N.response_headers.remove",
+     .type = &conf_type_field_names,
+     ENTRIES(conf_listener, response_headers.remove, response_headers.n_remove),
+     .meaning = "Fields that are dropped."},
+    {.key = "listeners.N.response_headers.set",
+     .type = &conf_type_field_values,
+     ENTRIES(conf_listener, response_headers.set, response_headers.n_set),
+     .meaning = "Fields in place of all that have their names."},
+    {.key = "listeners.N.response_headers.add",
+     .type = &conf_type_field_values,
+     ENTRIES(conf_listener, response_headers.add, response_headers.n_add),
+     .meaning = "Fields beside those that have their names."},
     {.key = "listeners.N.redirect_https",
      .type = &conf_type_bool,
      AT(conf_listener, redirect_https),
@@ -711,12 +718,34 @@ const struct conf_option conf_options[] = {
      AT(conf_route, request_headers),
      .meaning = "What becomes of the header fields of requests, after the listener's rules: see "
                 "[header rules](manual.md#header-rules)."},
-    HEADER_RULES(conf_route, request_headers, "routes.N.request_headers"),
+    {.key = "routes.N.request_headers.remove",
+     .type = &conf_type_field_names,
+     ENTRIES(conf_route, request_headers.remove, request_headers.n_remove),
+     .meaning = "Fields that are dropped."},
+    {.key = "routes.N.request_headers.set",
+     .type = &conf_type_field_values,
+     ENTRIES(conf_route, request_headers.set, request_headers.n_set),
+     .meaning = "Fields in place of all that have their names."},
+    {.key = "routes.N.request_headers.add",
+     .type = &conf_type_field_values,
+     ENTRIES(conf_route, request_headers.add, request_headers.n_add),
+     .meaning = "Fields beside those that have their names."},
     {.key = "routes.N.response_headers",
      .type = &conf_type_section,
      AT(conf_route, response_headers),
      .meaning = "The same for responses, quoit's own to these requests included."},
-    HEADER_RULES(conf_route, response_headers, "routes.N.response_headers"),
+    {.key = "routes.N.response_headers.remove",
+     .type = &conf_type_field_names,
+     ENTRIES(conf_route, response_headers.remove, response_headers.n_remove),
+     .meaning = "Fields that are dropped."},
+    {.key = "routes.N.response_headers.set",
+     .type = &conf_type_field_values,
+     ENTRIES(conf_route, response_headers.set, response_headers.n_set),
+     .meaning = "Fields in place of all that have their names."},
+    {.key = "routes.N.response_headers.add",
+     .type = &conf_type_field_values,
+     ENTRIES(conf_route, response_headers.add, response_headers.n_add),
+     .meaning = "Fields beside those that have their names."},
 
     {.key = "pools",
      .type = &conf_type_map,

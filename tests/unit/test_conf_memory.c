@@ -43,7 +43,8 @@ static FILE *counted_memstream(char **ret_text, size_t *ret_n)
 #undef open_memstream
 
 static const char good[] =
-    "listeners: [':80', { address: '127.0.0.1:81' }]\n"
+    "listeners: [':80', { address: '127.0.0.1:81',\n"
+    "              response_headers: { remove: [a, b], set: { c: d }, add: { e: '' } } }]\n"
     "admin: '127.0.0.1:82'\n"
     "client: { trusted_proxies: [10.0.0.0/8, '::1'] }\n"
     "consul: { address: ['http://a', 'http://b'], token: t }\n"
@@ -55,7 +56,7 @@ static const char good[] =
 static const char bad[] = "listeners: [':80', ':80', x]\n"
                           "workers: 1\nworkers: x\n"
                           "colour: blue\n"
-                          "routes: { pool: c }\n"
+                          "routes: { pool: c, request_headers: { set: { Host: 1, ' ': 2 } } }\n"
                           "pools: { a: { endpoints: ['a:1', 'a:1'], sticky: { name: __Host-s,\n"
                           "         secret: s, secret_file: /, max_age: 1ms } }, 'b c': }\n";
 
