@@ -1,7 +1,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,28 +163,6 @@ struct pool_node {
     const struct conf_node *node;
 };
 
-/* Appends an error with the key "pools.NAME" and suffix behind. */
-__attribute__((format(printf, 5, 6))) static void
-report_pool(struct checker *checker, const struct conf_pool *pool, struct conf_place place,
-            const char *suffix, const char *format, ...)
-{
-    char *key = NULL;
-    char *text = NULL;
-    va_list arguments;
-    va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        text = NULL;
-    va_end(arguments);
-    if (asprintf(&key, "pools.%s%s", pool->name, suffix) < 0)
-        key = NULL;
-    if (key == NULL || text == NULL)
-        checker->error = -ENOMEM;
-    else
-        conf_errors_add(checker->errors, place, key, "%s", text);
-    free(key);
-    free(text);
-}
-
 static void report_endpoint(struct checker *checker, void *context, size_t first, size_t again)
 {
     const struct pool_node *in = context;
@@ -194,8 +171,8 @@ static void report_endpoint(struct checker *checker, void *context, size_t first
         return;
     const struct conf_node *node = conf_node_at(conf_node_get(in->node, "endpoints"), again);
     snprintf(suffix, sizeof(suffix), ".endpoints.%zu", again);
-    report_pool(checker, in->pool, place_of(checker, node, "address"), suffix,
-                "found the address of endpoint %zu again", first);
+    conf_errors_add_pool(checker->errors, place_of(checker, node, "address"), in->pool->name,
+                         suffix, "found the address of endpoint %zu again", first);
 }
 
 enum { ID_SIZE = 264 }; /* the longest "host:port" */
@@ -228,8 +205,8 @@ static void report_id(struct checker *checker, void *context, size_t first, size
         return;
     const struct conf_node *node = conf_node_at(conf_node_get(in->node, "endpoints"), again);
     snprintf(suffix, sizeof(suffix), ".endpoints.%zu", again);
-    report_pool(checker, in->pool, place_of(checker, node, "id"), suffix,
-                "found the id of endpoint %zu again", first);
+    conf_errors_add_pool(checker->errors, place_of(checker, node, "id"), in->pool->name, suffix,
+                         "found the id of endpoint %zu again", first);
 }
 
 static void check_affinity(struct checker *checker, struct conf_pool *pool,
@@ -239,8 +216,9 @@ static void check_affinity(struct checker *checker, struct conf_pool *pool,
     if (pool->affinity == CONF_AFFINITY_AUTO)
         pool->affinity = is_ours ? CONF_AFFINITY_CACHE : CONF_AFFINITY_STRICT;
     if (pool->balance_factor > 0 && pool->balance_factor < 1)
-        report_pool(checker, pool, place_of(checker, node, "balance_factor"), ".balance_factor",
-                    "found %g, expected 0 or at least 1", pool->balance_factor);
+        conf_errors_add_pool(checker->errors, place_of(checker, node, "balance_factor"), pool->name,
+                             ".balance_factor", "found %g, expected 0 or at least 1",
+                             pool->balance_factor);
 }
 
 /* A body that is looked through waits in the buffer behind its request's head. */
@@ -252,10 +230,11 @@ static void check_key_body(struct checker *checker, const struct conf_pool *pool
     if (pool->key.n_body_fields + pool->key_fallback.n_body_fields == 0 ||
         needed <= conf->buffer_bytes)
         return;
-    report_pool(checker, pool, place_of(checker, node, "hash_key_body"), ".hash_key_body",
-                "found %" PRIu32 " bytes beside a client.max_head_size of %" PRIu32
-                ", expected both to fit into a buffer_size of %" PRIu32,
-                pool->key_body_bytes, conf->client.max_head_bytes, conf->buffer_bytes);
+    conf_errors_add_pool(checker->errors, place_of(checker, node, "hash_key_body"), pool->name,
+                         ".hash_key_body",
+                         "found %" PRIu32 " bytes beside a client.max_head_size of %" PRIu32
+                         ", expected both to fit into a buffer_size of %" PRIu32,
+                         pool->key_body_bytes, conf->client.max_head_bytes, conf->buffer_bytes);
 }
 
 /* The layout of another program's algorithm is what it has for these very weights. */
@@ -263,9 +242,10 @@ static void check_ramp(struct checker *checker, const struct conf_pool *pool,
                        const struct conf_node *node)
 {
     if (pool->ramp_ms > 0 && pool->algorithm >= CONF_ALGORITHM_NGINX)
-        report_pool(checker, pool, place_of(checker, node, "ramp"), ".ramp",
-                    "found a ramp with the algorithm of another program, expected none: weights "
-                    "on their way would change its layout");
+        conf_errors_add_pool(
+            checker->errors, place_of(checker, node, "ramp"), pool->name, ".ramp",
+            "found a ramp with the algorithm of another program, expected none: weights "
+            "on their way would change its layout");
 }
 
 static void check_retry(struct checker *checker, struct conf_pool *pool,
@@ -275,8 +255,9 @@ static void check_retry(struct checker *checker, struct conf_pool *pool,
     for (size_t i = 0; i < retry->n_on; i++)
         retry->conditions |= retry->on[i];
     if (retry->timeout_ms != 0 && (retry->conditions & CONF_RETRY_TIMEOUT) == 0)
-        report_pool(checker, pool, place_of(checker, conf_node_get(node, "retry"), "timeout"),
-                    ".retry.timeout", "found no timeout in retry.on, expected it there");
+        conf_errors_add_pool(checker->errors,
+                             place_of(checker, conf_node_get(node, "retry"), "timeout"), pool->name,
+                             ".retry.timeout", "found no timeout in retry.on, expected it there");
 }
 
 static void check_pool_tls(struct checker *checker, struct conf_pool *pool,
@@ -286,11 +267,12 @@ static void check_pool_tls(struct checker *checker, struct conf_pool *pool,
     pool->tls.is_on = conf_node_is_set(tls);
     pool->check.tls = pool->tls.is_on ? &pool->tls : NULL;
     if (pool->tls.key_file != NULL && pool->tls.cert_file == NULL)
-        report_pool(checker, pool, place_of(checker, tls, "key"), ".tls.key",
-                    "found it alone, expected cert beside it");
+        conf_errors_add_pool(checker->errors, place_of(checker, tls, "key"), pool->name, ".tls.key",
+                             "found it alone, expected cert beside it");
     if (pool->tls.is_on && pool->send_proxy != CONF_SEND_PROXY_OFF)
-        report_pool(checker, pool, place_of(checker, node, "send_proxy_protocol"),
-                    ".send_proxy_protocol", "found it with tls, expected one of them");
+        conf_errors_add_pool(checker->errors, place_of(checker, node, "send_proxy_protocol"),
+                             pool->name, ".send_proxy_protocol",
+                             "found it with tls, expected one of them");
 }
 
 static void check_grpc_service(struct checker *checker, const struct conf_pool *pool,
@@ -298,10 +280,10 @@ static void check_grpc_service(struct checker *checker, const struct conf_pool *
 {
     const char *service = pool->check.grpc_service;
     if (service != NULL && strlen(service) > CONF_GRPC_SERVICE_MAX)
-        report_pool(checker, pool,
-                    place_of(checker, conf_node_get(node, "health_check"), "grpc_service"),
-                    ".health_check.grpc_service", "found %zu bytes, expected at most %d",
-                    strlen(service), CONF_GRPC_SERVICE_MAX);
+        conf_errors_add_pool(
+            checker->errors, place_of(checker, conf_node_get(node, "health_check"), "grpc_service"),
+            pool->name, ".health_check.grpc_service", "found %zu bytes, expected at most %d",
+            strlen(service), CONF_GRPC_SERVICE_MAX);
 }
 
 static void check_pool_http2(struct checker *checker, struct conf_pool *pool,
@@ -311,12 +293,13 @@ static void check_pool_http2(struct checker *checker, struct conf_pool *pool,
     /* What listens elsewhere, for checks alone, need not speak what requests do. */
     pool->check.is_http2 = pool->http2 == CONF_HTTP2_ONLY && pool->check.port == 0;
     if (pool->http2 == CONF_HTTP2_ON && !pool->tls.is_on)
-        report_pool(checker, pool, place, ".http2",
-                    "found on without tls, by which an endpoint would choose, expected only or "
-                    "off");
+        conf_errors_add_pool(
+            checker->errors, place, pool->name, ".http2",
+            "found on without tls, by which an endpoint would choose, expected only or "
+            "off");
     if (pool->http2 != CONF_HTTP2_OFF && pool->send_proxy != CONF_SEND_PROXY_OFF)
-        report_pool(checker, pool, place, ".http2",
-                    "found it with send_proxy_protocol, expected one of them");
+        conf_errors_add_pool(checker->errors, place, pool->name, ".http2",
+                             "found it with send_proxy_protocol, expected one of them");
 }
 
 static void check_pool(struct checker *checker, struct conf_pool *pool,
@@ -333,12 +316,12 @@ static void check_pool(struct checker *checker, struct conf_pool *pool,
     check_grpc_service(checker, pool, node);
     check_pool_http2(checker, pool, node);
     if (!is_pool_name(pool->name))
-        report_pool(checker, pool, node->key_place, "",
-                    "found a name with other characters than letters, digits, _ . and -");
+        conf_errors_add_pool(checker->errors, node->key_place, pool->name, "",
+                             "found a name with other characters than letters, digits, _ . and -");
     if (pool->n_endpoints == 0 && !conf_node_is_set(conf_node_get(node, "service")) &&
         (node->type == CONF_NODE_MAP || node->type == CONF_NODE_NULL))
-        report_pool(checker, pool, node->key_place, "",
-                    "found neither endpoints nor a service, expected one of them or both");
+        conf_errors_add_pool(checker->errors, node->key_place, pool->name, "",
+                             "found neither endpoints nor a service, expected one of them or both");
     check_key_body(checker, pool, node);
     struct pool_node context = {.pool = pool, .node = node};
     find_repeated(checker, pool->endpoints, pool->n_endpoints, sizeof(*pool->endpoints),

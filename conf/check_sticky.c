@@ -2,9 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,27 +19,11 @@ struct sticky_checker {
     int error; /* -ENOMEM once memory is out */
 };
 
-/* Appends an error about the option called name: at its value, or where the section stands. */
-__attribute__((format(printf, 3, 4))) static void
-report_option(struct sticky_checker *checker, const char *name, const char *format, ...)
+/* Where the option called name has its value, or where the section stands. */
+static struct conf_place option_place(const struct sticky_checker *checker, const char *name)
 {
     const struct conf_node *value = conf_node_get(checker->node, name);
-    struct conf_place place = value != NULL ? value->place : checker->node->place;
-    char *key = NULL;
-    char *text = NULL;
-    va_list arguments;
-    va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        text = NULL;
-    va_end(arguments);
-    if (asprintf(&key, "pools.%s.sticky.%s", checker->pool->name, name) < 0)
-        key = NULL;
-    if (key == NULL || text == NULL)
-        checker->error = -ENOMEM;
-    else
-        conf_errors_add(checker->errors, place, key, "%s", text);
-    free(key);
-    free(text);
+    return value != NULL ? value->place : checker->node->place;
 }
 
 /* ---- the secret */
@@ -83,16 +65,21 @@ static void read_secret(struct sticky_checker *checker)
     char buffer[128];
     ssize_t used = read_some(sticky->secret_file, bytes, sizeof(bytes));
     if (used == -EINVAL)
-        report_option(checker, "secret_file", "found something else, expected a regular file");
+        conf_errors_add_pool(checker->errors, option_place(checker, "secret_file"),
+                             checker->pool->name, ".sticky.secret_file",
+                             "found something else, expected a regular file");
     else if (used < 0)
-        report_option(checker, "secret_file", "cannot be read: %s",
-                      strerror_r((int)-used, buffer, sizeof(buffer)));
+        conf_errors_add_pool(checker->errors, option_place(checker, "secret_file"),
+                             checker->pool->name, ".sticky.secret_file", "cannot be read: %s",
+                             strerror_r((int)-used, buffer, sizeof(buffer)));
     if (used < 0)
         return;
     size_t n = without_line_end(bytes, (size_t)used);
     if (n < MIN_SECRET || n > MAX_SECRET) {
-        report_option(checker, "secret_file", "found a file of %s bytes, expected %u to %u",
-                      n < MIN_SECRET ? "fewer" : "more", MIN_SECRET, MAX_SECRET);
+        conf_errors_add_pool(checker->errors, option_place(checker, "secret_file"),
+                             checker->pool->name, ".sticky.secret_file",
+                             "found a file of %s bytes, expected %u to %u",
+                             n < MIN_SECRET ? "fewer" : "more", MIN_SECRET, MAX_SECRET);
         return;
     }
     sticky->secret = conf_arena_text(checker->arena, bytes, n);
@@ -105,14 +92,18 @@ static void check_secret(struct sticky_checker *checker)
 {
     struct conf_sticky *sticky = &checker->pool->sticky;
     if (sticky->secret != NULL && sticky->secret_file != NULL) {
-        report_option(checker, "secret_file", "found secret and secret_file, expected one of them");
+        conf_errors_add_pool(checker->errors, option_place(checker, "secret_file"),
+                             checker->pool->name, ".sticky.secret_file",
+                             "found secret and secret_file, expected one of them");
     } else if (sticky->secret_file != NULL) {
         read_secret(checker);
     } else if (sticky->secret != NULL) {
         sticky->secret_n = strlen(sticky->secret);
         if (sticky->secret_n < MIN_SECRET || sticky->secret_n > MAX_SECRET)
-            report_option(checker, "secret", "found %s bytes, expected %u to %u",
-                          sticky->secret_n < MIN_SECRET ? "fewer" : "more", MIN_SECRET, MAX_SECRET);
+            conf_errors_add_pool(
+                checker->errors, option_place(checker, "secret"), checker->pool->name,
+                ".sticky.secret", "found %s bytes, expected %u to %u",
+                sticky->secret_n < MIN_SECRET ? "fewer" : "more", MIN_SECRET, MAX_SECRET);
     }
 }
 
@@ -131,23 +122,30 @@ static void check_name(struct sticky_checker *checker)
         return;
     bool is_host = begins_with(sticky->name, "__Host-");
     if ((is_host || begins_with(sticky->name, "__Secure-")) && !sticky->secure)
-        report_option(checker, "name",
-                      "found the prefix of a secure cookie, expected secure with "
-                      "it");
+        conf_errors_add_pool(checker->errors, option_place(checker, "name"), checker->pool->name,
+                             ".sticky.name",
+                             "found the prefix of a secure cookie, expected secure with "
+                             "it");
     if (is_host && (sticky->domain != NULL || strcmp(sticky->path, "/") != 0))
-        report_option(checker, "name",
-                      "found the prefix __Host-, expected no domain and the path / with it");
+        conf_errors_add_pool(checker->errors, option_place(checker, "name"), checker->pool->name,
+                             ".sticky.name",
+                             "found the prefix __Host-, expected no domain and the path / with it");
 }
 
 static void check_attributes(struct sticky_checker *checker)
 {
     const struct conf_sticky *sticky = &checker->pool->sticky;
     if (strchr(sticky->path, ';') != NULL)
-        report_option(checker, "path", "found a semicolon, expected a path without one");
+        conf_errors_add_pool(checker->errors, option_place(checker, "path"), checker->pool->name,
+                             ".sticky.path", "found a semicolon, expected a path without one");
     if (sticky->max_age_ms % 1000 != 0)
-        report_option(checker, "max_age", "found a fraction of a second, expected whole seconds");
+        conf_errors_add_pool(checker->errors, option_place(checker, "max_age"), checker->pool->name,
+                             ".sticky.max_age",
+                             "found a fraction of a second, expected whole seconds");
     if (sticky->same_site == CONF_SAME_SITE_NONE && !sticky->secure)
-        report_option(checker, "same_site", "found `none` without secure, expected both");
+        conf_errors_add_pool(checker->errors, option_place(checker, "same_site"),
+                             checker->pool->name, ".sticky.same_site",
+                             "found `none` without secure, expected both");
 }
 
 int conf_check_sticky(struct conf_pool *pool, const struct conf_node *pool_node,

@@ -26,23 +26,42 @@ static void error_fini(struct conf_error *error)
     free(error->text);
 }
 
-void conf_errors_add(struct conf_errors *errors, struct conf_place place, const char *key,
-                     const char *format, ...)
+/* Owns key, which is NULL when memory was out. */
+__attribute__((format(printf, 4, 0))) static void append(struct conf_errors *errors,
+                                                         struct conf_place place, char *key,
+                                                         const char *format, va_list arguments)
 {
-    struct conf_error error = {.line = place.line, .column = place.column};
-    va_list arguments;
-    va_start(arguments, format);
+    struct conf_error error = {.line = place.line, .column = place.column, .key = key};
     if (vasprintf(&error.text, format, arguments) < 0)
         error.text = NULL;
-    va_end(arguments);
     error.file = strdup(place.file);
-    error.key = strdup(key);
     if (error.text == NULL || error.file == NULL || error.key == NULL || !reserve(errors)) {
         error_fini(&error);
         errors->is_incomplete = true;
         return;
     }
     errors->list[errors->n++] = error;
+}
+
+void conf_errors_add(struct conf_errors *errors, struct conf_place place, const char *key,
+                     const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    append(errors, place, strdup(key), format, arguments);
+    va_end(arguments);
+}
+
+void conf_errors_add_pool(struct conf_errors *errors, struct conf_place place, const char *pool,
+                          const char *option, const char *format, ...)
+{
+    char *key;
+    va_list arguments;
+    if (asprintf(&key, "pools.%s%s", pool, option) < 0)
+        key = NULL;
+    va_start(arguments, format);
+    append(errors, place, key, format, arguments);
+    va_end(arguments);
 }
 
 void conf_errors_move(struct conf_errors *errors, struct conf_errors *from)

@@ -19,6 +19,12 @@ __attribute__((format(printf, 4, 5))) void conf_errors_add(struct conf_errors *e
                                                            struct conf_place place, const char *key,
                                                            const char *format, ...);
 
+/* The same about a pool's option, whose key is "pools.NAME" with option behind: ".tls.key", or ""
+ * for the pool as a whole. */
+__attribute__((format(printf, 5, 6))) void
+conf_errors_add_pool(struct conf_errors *errors, struct conf_place place, const char *pool,
+                     const char *option, const char *format, ...);
+
 /* Sorts by place. */
 void conf_errors_sort(struct conf_errors *errors);
 

@@ -3,7 +3,7 @@
 #include <assert.h>
 
 #include "balancer/http/cidr.h"
-#include "balancer/http/h1_chars.h"
+#include "balancer/http/cookie.h"
 
 /* As many arguments are sorted; more stay in their order behind them. */
 #define MAX_SORTED 256
@@ -28,36 +28,36 @@ static struct span uri_of(const struct h1_request *request, const uint8_t *messa
     return (struct span){message + request->path.at, end - request->path.at};
 }
 
-/* Takes the next piece of a list off its front; false when there is none left. */
-static bool next_piece(struct span *list, uint8_t separator, struct span *ret_piece)
+/* Takes the next argument of a query off its front; false when there is none left. */
+static bool next_argument(struct span *list, struct span *ret_argument)
 {
     if (list->n == 0)
         return false;
-    const uint8_t *at = memchr(list->p, separator, list->n);
+    const uint8_t *at = memchr(list->p, '&', list->n);
     size_t n = at != NULL ? (size_t)(at - list->p) : list->n;
-    *ret_piece = (struct span){list->p, n};
+    *ret_argument = (struct span){list->p, n};
     size_t used = at != NULL ? n + 1 : n;
     *list = (struct span){list->p + used, list->n - used};
     return true;
 }
 
-/* Whether the piece is `name=value` or `name` alone, which has an empty value. */
-static bool is_pair_of(struct span piece, struct span name, struct span *ret_value)
+/* Whether the argument is `name=value` or `name` alone, which has an empty value. */
+static bool is_pair_of(struct span argument, struct span name, struct span *ret_value)
 {
-    if (piece.n < name.n || !span_equal((struct span){piece.p, name.n}, name))
+    if (argument.n < name.n || !span_equal((struct span){argument.p, name.n}, name))
         return false;
-    if (piece.n > name.n && piece.p[name.n] != '=')
+    if (argument.n > name.n && argument.p[name.n] != '=')
         return false;
-    size_t used = piece.n > name.n ? name.n + 1 : name.n;
-    *ret_value = (struct span){piece.p + used, piece.n - used};
+    size_t used = argument.n > name.n ? name.n + 1 : name.n;
+    *ret_value = (struct span){argument.p + used, argument.n - used};
     return true;
 }
 
 static struct span query_argument(struct span query, struct span name)
 {
-    struct span piece, value;
-    while (next_piece(&query, '&', &piece))
-        if (is_pair_of(piece, name, &value))
+    struct span argument, value;
+    while (next_argument(&query, &argument))
+        if (is_pair_of(argument, name, &value))
             return value;
     return SPAN("");
 }
@@ -77,10 +77,13 @@ static struct span header_value(const struct h1_request *request, const uint8_t 
 
 static bool cookie_in(struct span cookies, struct span name, struct span *ret_value)
 {
-    struct span piece;
-    while (next_piece(&cookies, ';', &piece))
-        if (is_pair_of(h1_trim(piece), name, ret_value))
-            return true;
+    struct cookie_pair pair;
+    while (cookie_next(&cookies, &pair)) {
+        if (!span_equal(pair.name, name))
+            continue;
+        *ret_value = pair.value;
+        return true;
+    }
     return false;
 }
 
@@ -236,7 +239,7 @@ static void add_sorted(struct key_text *text, struct span list, struct span lead
 {
     struct span sorted[MAX_SORTED], argument;
     size_t n = 0;
-    while (n < MAX_SORTED && next_piece(&list, '&', &argument))
+    while (n < MAX_SORTED && next_argument(&list, &argument))
         if (argument.n > 0)
             insert(sorted, n++, argument);
     for (size_t i = 0; i < n; i++) {
