@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/check_acme.h"
 #include "conf/check_headers.h"
 #include "conf/check_sticky.h"
 #include "conf/check_tls.h"
@@ -537,5 +538,7 @@ int conf_check(struct conf_owned *owned, const struct conf_node *root, struct co
     check_client(&checker);
     conf_check_headers(&owned->conf, root, errors);
     check_consul(&checker);
+    if (conf_check_acme(&owned->conf, root, checker.arena, errors) != 0)
+        checker.error = -ENOMEM;
     return checker.error;
 }

@@ -9,21 +9,61 @@ struct tls_checker {
     struct conf_errors *errors;
 };
 
-/* About an option called name, at its value, or where the section stands. */
-static void report(const struct tls_checker *checker, const char *name, const char *text)
+static void report_at(const struct tls_checker *checker, struct conf_place place, const char *name,
+                      const char *text)
 {
-    char key[96];
-    const struct conf_node *value = conf_node_get(checker->tls, name);
-    struct conf_place place = value != NULL ? value->place : checker->tls->place;
+    char key[128];
     (void)snprintf(key, sizeof key, "listeners.%zu.tls.%s", checker->index, name);
     conf_errors_add(checker->errors, place, key, "%s", text);
 }
 
-static void check_section(const struct tls_checker *checker, const struct conf_tls *tls)
+/* About an option called name, at its value, or where the section stands. */
+static void report(const struct tls_checker *checker, const char *name, const char *text)
+{
+    const struct conf_node *value = conf_node_get(checker->tls, name);
+    report_at(checker, value != NULL ? value->place : checker->tls->place, name, text);
+}
+
+/* One with files of the operator's, or with names that quoit gets it for. */
+static void check_certificate(const struct tls_checker *checker, const struct conf_node *node,
+                              size_t index)
+{
+    static const char *const others[] = {"cert", "key", "ocsp"};
+    char name[64];
+    bool is_acme = conf_node_is_set(conf_node_get(node, "acme"));
+    if (node->type != CONF_NODE_MAP && node->type != CONF_NODE_NULL)
+        return;
+    (void)snprintf(name, sizeof name, "certificates.%zu.%s", index, is_acme ? "acme" : "cert");
+    if (!is_acme && !conf_node_is_set(conf_node_get(node, "cert")))
+        report_at(checker, node->place, name, "missing, expected it or acme");
+    for (size_t i = 0; is_acme && i < sizeof others / sizeof *others; i++)
+        if (conf_node_is_set(conf_node_get(node, others[i])))
+            report_at(checker, node->place, name,
+                      "found it with files, expected names or files: quoit keeps those it gets");
+}
+
+static void check_certificates(const struct tls_checker *checker)
 {
     const struct conf_node *list = conf_node_get(checker->tls, "certificates");
-    if (conf_node_is_set(list) && tls->n_certificates == 0)
+    if (!conf_node_is_set(list)) {
+        if (!conf_node_is_set(conf_node_get(checker->tls, "acme")))
+            report(checker, "certificates", "missing, expected it or acme");
+        return;
+    }
+    if (list->type != CONF_NODE_LIST) {
+        check_certificate(checker, list, 0);
+        return;
+    }
+    if (list->n == 0)
         report(checker, "certificates", "found an empty list, expected at least one certificate");
+    for (size_t i = 0; i < list->n; i++)
+        check_certificate(checker, conf_node_at(list, i), i);
+}
+
+static void check_section(const struct tls_checker *checker, const struct conf_tls *tls)
+{
+    if (checker->tls->type == CONF_NODE_MAP)
+        check_certificates(checker);
     if (tls->min_version > tls->max_version)
         report(checker, "max_version", "found less than min_version, expected at least that");
     if (tls->client_auth != CONF_CLIENT_AUTH_NONE && tls->client_ca_file == NULL)

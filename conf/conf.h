@@ -317,6 +317,8 @@ struct conf_certificate {
     char *cert_file; /* PEM: the certificate, and behind it those that lead to its root */
     char *key_file;  /* PEM; NULL: in cert_file */
     char *ocsp_file; /* a DER response to staple; NULL: none */
+    char **names;   /* that quoit gets it for itself, and keeps it in cert_file, which may not be */
+    size_t n_names; /* there yet; 0: the operator's own */
 };
 
 /* TLS of a listener; without certificates it has none. */
@@ -324,7 +326,9 @@ struct conf_tls {
     struct conf_certificate *certificates; /* the first is the default */
     size_t n_certificates;
     bool fetches_ocsp; /* responses to staple, for certificates without a file of one */
-    bool strict_sni;   /* a client that asks for no name of theirs is refused */
+    char **acme_names; /* of one more certificate, which is the last of them */
+    size_t n_acme_names;
+    bool strict_sni; /* a client that asks for no name of theirs is refused */
     uint8_t *alpn; /* enum conf_alpn, in the order of preference; none: all of them, HTTP/2 first */
     size_t n_alpn;
     enum conf_tls_version min_version, max_version;
@@ -439,6 +443,32 @@ struct conf_consul {
     uint32_t backoff_min_ms, backoff_max_ms;
 };
 
+/* How an authority is shown that a name is ours. */
+enum conf_acme_challenge { CONF_ACME_TLS_ALPN_01, CONF_ACME_HTTP_01 };
+
+/* Keys of certificates. */
+enum conf_acme_key { CONF_ACME_ECDSA, CONF_ACME_RSA };
+
+#define CONF_ACME_MAX_URL 255
+#define CONF_ACME_MAX_NAMES 100
+
+/* Certificates that quoit gets for itself (RFC 8555). */
+struct conf_acme {
+    bool is_used;    /* some listener has one */
+    char *directory; /* the authority's URL */
+    char *ca_file;   /* what its own certificate is checked against; NULL: the system's */
+    char **contacts; /* mailto: addresses */
+    size_t n_contacts;
+    bool agree_to_terms;
+    enum conf_acme_challenge challenge;
+    enum conf_acme_key key_type;
+    char *storage;
+    char *folder;  /* in storage: of this directory alone */
+    char *eab_kid; /* of an account at the authority, to bind ours to; NULL: none */
+    char *eab_key; /* base64url; NULL: in the file */
+    char *eab_key_file;
+};
+
 enum conf_log_format { CONF_LOG_TEXT, CONF_LOG_JSON };
 enum conf_log_level { CONF_LOG_DEBUG, CONF_LOG_INFO, CONF_LOG_WARN, CONF_LOG_ERROR };
 enum conf_access_format { CONF_ACCESS_JSON, CONF_ACCESS_COMBINED };
@@ -464,6 +494,7 @@ struct conf {
     struct conf_request_id request_id;
     enum conf_traceparent traceparent;
     struct conf_consul consul;
+    struct conf_acme acme;
     struct conf_log log;
     uint32_t workers;      /* threads; >= 1 once loaded (default: the usable processors) */
     uint32_t buffer_bytes; /* of one relay buffer; at least max_head_bytes + 4 KiB */

@@ -100,6 +100,9 @@ static const char *const access_formats[] = {
 
 static const char *const tls_versions[] = {[CONF_TLS_1_2] = "1.2", [CONF_TLS_1_3] = "1.3", NULL};
 static const char *const ocsp_words[] = {[false] = "off", [true] = "fetch", NULL};
+static const char *const acme_challenges[] = {
+    [CONF_ACME_TLS_ALPN_01] = "tls-alpn-01", [CONF_ACME_HTTP_01] = "http-01", NULL};
+static const char *const acme_keys[] = {[CONF_ACME_ECDSA] = "ecdsa", [CONF_ACME_RSA] = "rsa", NULL};
 static const char *const client_auths[] = {[CONF_CLIENT_AUTH_NONE] = "none",
                                            [CONF_CLIENT_AUTH_OPTIONAL] = "optional",
                                            [CONF_CLIENT_AUTH_REQUIRED] = "required",
@@ -264,7 +267,6 @@ const struct conf_option conf_options[] = {
      .type = &conf_type_list,
      ENTRIES(conf_listener, tls.certificates, tls.n_certificates),
      .shorthand = "cert",
-     .is_required = true,
      .meaning = "The certificates. A client gets those for the name that it asks for: one with "
                 "that very name, else one with `*.` in place of its first label. Of two with the "
                 "same name and different kinds of keys, ECDSA and RSA, it gets what it can use. "
@@ -272,7 +274,6 @@ const struct conf_option conf_options[] = {
     {.key = "listeners.N.tls.certificates.N.cert",
      .type = &conf_type_text,
      AT(conf_certificate, cert_file),
-     .is_required = true,
      .meaning = "File with the certificate and, behind it, those that lead to its root (PEM)."},
     {.key = "listeners.N.tls.certificates.N.key",
      .type = &conf_type_text,
@@ -283,6 +284,11 @@ const struct conf_option conf_options[] = {
      AT(conf_certificate, ocsp_file),
      .meaning = "File with an OCSP response for it (DER), which clients that ask for one get while "
                 "it is valid."},
+    {.key = "listeners.N.tls.certificates.N.acme",
+     .type = &conf_type_acme_names,
+     ENTRIES(conf_certificate, names, n_names),
+     .meaning = "Instead of `cert`: the names of one certificate that quoit gets and renews by "
+                "itself, as the section `acme` says."},
     {.key = "listeners.N.tls.ocsp",
      .type = &conf_type_word,
      AT(conf_listener, tls.fetches_ocsp),
@@ -291,6 +297,12 @@ const struct conf_option conf_options[] = {
      .meaning = "`fetch`: certificates without an OCSP response of their own get one from the "
                 "responder that they name, again at half of what is left of its validity. The "
                 "issuer must stand behind the certificate in its file."},
+    {.key = "listeners.N.tls.acme",
+     .type = &conf_type_acme_names,
+     ENTRIES(conf_listener, tls.acme_names, tls.n_acme_names),
+     .meaning = "The names of one certificate that quoit gets and renews by itself, as the section "
+                "`acme` says; the short form of one more entry in `certificates`. The first name "
+                "is that of its file."},
     {.key = "listeners.N.tls.strict_sni",
      .type = &conf_type_bool,
      AT(conf_listener, tls.strict_sni),
@@ -663,6 +675,74 @@ const struct conf_option conf_options[] = {
      RANGE(1, 1 * HOUR),
      .fallback = "30s",
      .meaning = "The longest pause between failing queries. At least `backoff_min`."},
+
+    {.key = "acme",
+     .type = &conf_type_section,
+     AT(conf, acme),
+     .meaning = "Certificates that quoit gets and renews by itself from an authority that speaks "
+                "ACME (RFC 8555), for the names in `listeners.N.tls.acme`. See "
+                "[Certificates on their own](manual.md#certificates-on-their-own)."},
+    {.key = "acme.agree_to_terms",
+     .type = &conf_type_bool,
+     AT(conf, acme.agree_to_terms),
+     .fallback = "false",
+     .meaning = "Whether you agree to the authority's terms of service. Must be `true`: without it "
+                "there are no certificates."},
+    {.key = "acme.contact",
+     .type = &conf_type_acme_contacts,
+     ENTRIES(conf, acme.contacts, acme.n_contacts),
+     .meaning = "Where the authority may write to about the certificates. Some demand one."},
+    {.key = "acme.directory",
+     .type = &conf_type_acme_url,
+     AT(conf, acme.directory),
+     .fallback = "https://acme-v02.api.letsencrypt.org/directory",
+     .meaning = "The authority's directory. Another one means other certificates: what came from "
+                "the one before stays in the storage, unused. For trials there is "
+                "`https://acme-staging-v02.api.letsencrypt.org/directory`."},
+    {.key = "acme.ca_file",
+     .type = &conf_type_text,
+     AT(conf, acme.ca_file),
+     .meaning = "File with the certificates that the directory's own is checked against (PEM). "
+                "Without it the system's are used."},
+    {.key = "acme.challenge",
+     .type = &conf_type_word,
+     AT(conf, acme.challenge),
+     .words = acme_challenges,
+     .fallback = "tls-alpn-01",
+     .meaning = "How the authority is shown that a name is ours. `tls-alpn-01`: it connects to the "
+                "name's port 443, which must lead to a listener with TLS. `http-01`: to its port "
+                "80, which must lead to a listener without."},
+    {.key = "acme.key_type",
+     .type = &conf_type_word,
+     AT(conf, acme.key_type),
+     .words = acme_keys,
+     .fallback = "ecdsa",
+     .meaning = "The kind of key that certificates get: `ecdsa` is P-256, `rsa` has 2048 bits. A "
+                "change counts from the next renewal on."},
+    {.key = "acme.storage",
+     .type = &conf_type_text,
+     AT(conf, acme.storage),
+     .fallback = "/var/lib/quoit/acme",
+     .meaning = "Folder for the account's key and the certificates with their keys. It is made "
+                "where it is not there, for its owner alone."},
+    {.key = "acme.eab",
+     .type = &conf_type_section,
+     AT(conf, acme),
+     .meaning = "Binds the account to one that the authority knows already (external account "
+                "binding), which some demand. It gives out both values."},
+    {.key = "acme.eab.kid",
+     .type = &conf_type_text,
+     AT(conf, acme.eab_kid),
+     .is_required = true,
+     .meaning = "The key's identifier."},
+    {.key = "acme.eab.key",
+     .type = &conf_type_base64url,
+     AT(conf, acme.eab_key),
+     .meaning = "The key, in base64url. Not together with `key_file`."},
+    {.key = "acme.eab.key_file",
+     .type = &conf_type_text,
+     AT(conf, acme.eab_key_file),
+     .meaning = "File with the key, in base64url, read when an account is made."},
 
     {.key = "log", .type = &conf_type_section, AT(conf, log), .meaning = "What is written down."},
     {.key = "log.level",

@@ -481,7 +481,7 @@ static void test_all_mistakes_come_at_once_in_the_order_of_the_file(void **state
                   "f:3:1: colour: unknown key, expected one of workers, buffer_size, "
                   "memory_limit, take_over, drain_timeout, traceparent, listeners, admin, client, "
                   "forwarded_headers, "
-                  "request_id, consul, log, routes, pools\n"
+                  "request_id, consul, acme, log, routes, pools\n"
                   "f:4:10: workers: found \"many\", expected `auto` or a whole number from 1 to "
                   "256\n");
 }
