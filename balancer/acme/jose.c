@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,8 +132,7 @@ static bool flatten(const uint8_t *der, size_t n, uint8_t ret_bytes[ES256_BYTES]
 {
     ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &der, (long)n);
     bool is_done =
-        pair != NULL &&
-        BN_bn2binpad(ECDSA_SIG_get0_r(pair), ret_bytes, P256_BYTES) == P256_BYTES &&
+        pair != NULL && BN_bn2binpad(ECDSA_SIG_get0_r(pair), ret_bytes, P256_BYTES) == P256_BYTES &&
         BN_bn2binpad(ECDSA_SIG_get0_s(pair), ret_bytes + P256_BYTES, P256_BYTES) == P256_BYTES;
     ECDSA_SIG_free(pair);
     return is_done;

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 /* Room for n bytes in base64url and a NUL. */
-#define JOSE_TEXT_SIZE(n) (((n) * 4 + 2) / 3 + 1)
+#define JOSE_TEXT_SIZE(n) (((n)*4 + 2) / 3 + 1)
 #define JOSE_THUMBPRINT_SIZE JOSE_TEXT_SIZE(32)
 #define JOSE_MAX_MAC_KEY 512
 

@@ -212,6 +212,27 @@ static void put_certificates(struct page *page)
     }
 }
 
+static void put_acme(struct page *page)
+{
+    const struct metrics_acme *acme = page->source->acme;
+    if (acme == NULL)
+        return;
+    const struct {
+        const char *kind, *result;
+        uint64_t n;
+    } lines[] = {{"first", "ok", acme->orders_ok},
+                 {"first", "failed", acme->orders_failed},
+                 {"renewal", "ok", acme->renewals_ok},
+                 {"renewal", "failed", acme->renewals_failed}};
+    put_head(page, "acme_orders_total", "counter",
+             "Certificates asked for by ACME, the first ones and renewals, by result");
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        fprintf(page->out, "quoit_acme_orders_total{");
+        put_label(page, "kind", lines[i].kind);
+        put_labelled(page, "result", lines[i].result, lines[i].n);
+    }
+}
+
 static void put_unrouted(struct page *page)
 {
     static const char name[] = "unrouted_requests_total";
@@ -586,6 +607,7 @@ static void put_page(struct page *page)
     put_process(page);
     put_refused(page);
     put_certificates(page);
+    put_acme(page);
     put_unrouted(page);
     put_pool_counters(page);
     put_pool_requests(page);

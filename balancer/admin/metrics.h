@@ -21,6 +21,11 @@ struct metrics_certificate {
     uint64_t ocsp_failures;
 };
 
+/* Certificates that quoit gets for itself. */
+struct metrics_acme {
+    uint64_t orders_ok, orders_failed, renewals_ok, renewals_failed;
+};
+
 struct metrics_source {
     struct pool *pools;
     size_t n_pools;
@@ -30,7 +35,8 @@ struct metrics_source {
     uint64_t now_us;       /* monotonic, for ages */
     const struct metrics_certificate *certificates;
     size_t n_certificates;
-    uint64_t log_lost; /* access_log_lost() */
+    const struct metrics_acme *acme; /* NULL: there are none */
+    uint64_t log_lost;               /* access_log_lost() */
 };
 
 /* Writes the page to *ret_text (the caller frees it) and its length. Returns 0 or -ENOMEM. */

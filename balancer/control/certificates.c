@@ -7,6 +7,7 @@
 #include "balancer/control/address.h"
 #include "balancer/control/stapling.h"
 #include "balancer/log/log.h"
+#include "balancer/tls/challenges.h"
 #include "balancer/tls/inbound.h"
 #include "balancer/tls/outbound.h"
 
@@ -18,6 +19,7 @@ struct certificates {
     struct outbound **outbound;
     struct stapling *stapling; /* NULL: nothing is fetched */
     size_t n_used;             /* listeners and pools with TLS */
+    struct challenges *challenges;
     struct metrics_certificate *list;
     char (*addresses)[ADDRESS_TEXT_SIZE]; /* of the listeners */
 };
@@ -48,6 +50,8 @@ static int load_all(struct certificates *all)
         all->n_used++;
         int one = inbound_new(&conf->listeners[i].tls, key, &report, &all->inbound[i]);
         rc = one != 0 ? one : rc;
+        if (one == 0)
+            inbound_use_challenges(all->inbound[i], all->challenges);
     }
     for (size_t i = 0; i < conf->n_pools; i++) {
         (void)snprintf(key, sizeof key, "pools.%s.tls", conf->pools[i].name);
@@ -72,6 +76,8 @@ static int allocate(struct certificates *all)
     all->addresses = calloc(conf->n_listeners + 1, sizeof *all->addresses);
     if (all->inbound == NULL || all->outbound == NULL || all->list == NULL ||
         all->addresses == NULL)
+        return -ENOMEM;
+    if (conf->acme.is_used && (all->challenges = challenges_new()) == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < conf->n_listeners; i++) {
         const struct conf_listener *listener = &conf->listeners[i];
@@ -115,6 +121,7 @@ void certificates_free(struct certificates *all)
         inbound_free(all->inbound[i]);
     for (size_t i = 0; all->outbound != NULL && i < all->conf->n_pools; i++)
         outbound_free(all->outbound[i]);
+    challenges_free(all->challenges);
     free(all->inbound);
     free(all->outbound);
     free(all->list);
@@ -170,6 +177,11 @@ void certificates_look(struct certificates *all, double now_s)
 bool certificates_are_used(const struct certificates *all)
 {
     return all->n_used > 0;
+}
+
+struct challenges *certificates_challenges(const struct certificates *all)
+{
+    return all->challenges;
 }
 
 struct inbound *const *certificates_inbound(const struct certificates *all)

@@ -12,6 +12,7 @@
 #include "conf/conf.h"
 
 struct certificates;
+struct challenges;
 struct ev_loop;
 
 /* Loads everything; keeps conf. Returns 0, or -errno when something is no good, which the event log
@@ -33,6 +34,9 @@ void certificates_look(struct certificates *certificates, double now_s);
 
 /* Whether there is anything to look after. */
 bool certificates_are_used(const struct certificates *certificates);
+
+/* What proves to authorities that names are ours; NULL: no certificate is got by ACME. */
+struct challenges *certificates_challenges(const struct certificates *certificates);
 
 /* As conf->listeners and conf->pools; NULL where one has no TLS. */
 struct inbound *const *certificates_inbound(const struct certificates *certificates);

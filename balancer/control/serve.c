@@ -17,6 +17,7 @@
 #include "balancer/control/descriptors.h"
 #include "balancer/control/inbox.h"
 #include "balancer/control/memory.h"
+#include "balancer/control/own_certificates.h"
 #include "balancer/control/pools.h"
 #include "balancer/http/route.h"
 #include "balancer/log/access_log.h"
@@ -57,6 +58,7 @@ struct control {
     struct admin *admin;
     struct access_log *access_log;
     struct certificates *certificates;
+    struct own_certificates *own_certificates; /* NULL: there are none */
     struct route_table *routes;
     struct proxy proxy;
     struct worker **workers;
@@ -103,6 +105,7 @@ static void begin_serving(struct control *control)
         control->n_workers++;
     }
     control->phase = PHASE_SERVING;
+    own_certificates_start(control->own_certificates);
     log_event(LOG_INFO, "serving", LOG_U64("workers", control->n_workers),
               LOG_U64("pid", (uint64_t)getpid()));
     if (control->ready != NULL)
@@ -142,6 +145,7 @@ static void drain(struct control *control)
         return;
     }
     control->drain_until = ev_now(control->loop) + control->conf->drain_ms / 1000.0;
+    own_certificates_stop(control->own_certificates);
     log_event(LOG_INFO, "draining", LOG_U64("clients", count_clients(control)),
               LOG_U64("timeout_ms", control->conf->drain_ms));
     for (uint32_t i = 0; i < control->n_workers; i++)
@@ -238,6 +242,7 @@ static void on_signal(struct ev_loop *loop, struct ev_signal *signal, int revent
         break;
     case SIGHUP:
         certificates_reload(control->certificates);
+        own_certificates_hurry(control->own_certificates);
         break;
     default:
         drain(control);
@@ -255,6 +260,7 @@ static void admin_metrics(void *context, struct metrics_source *ret_source)
     *ret_source = (struct metrics_source){
         .certificates = certificates,
         .n_certificates = n_certificates,
+        .acme = own_certificates_counts(control->own_certificates),
         .pools = pools_array(control->pools),
         .n_pools = control->conf->n_pools,
         .workers = control->worker_stats,
@@ -365,6 +371,7 @@ static int prepare_proxy(struct control *control)
         .access_log = control->access_log,
         .inbound = certificates_inbound(control->certificates),
         .outbound = certificates_outbound(control->certificates),
+        .challenges = certificates_challenges(control->certificates),
         .memory_bytes = memory_budget(conf),
     };
     return admission_init(&control->proxy.admission, conf, descriptors_max_clients(conf));
@@ -403,6 +410,9 @@ static int start(struct control *control)
     int rc = allocate(control);
     if (rc == 0)
         rc = certificates_new(control->conf, &control->certificates);
+    if (rc == 0)
+        rc = own_certificates_new(control->conf, control->loop, control->certificates,
+                                  &control->own_certificates);
     if (rc == 0 && certificates_are_used(control->certificates))
         ev_timer_start(control->loop, &control->certificate_timer);
     if (rc == 0)
@@ -487,6 +497,7 @@ static void finish(struct control *control)
         if (control->fds[i] >= 0)
             (void)close(control->fds[i]);
     pools_free(control->pools);
+    own_certificates_free(control->own_certificates);
     certificates_free(control->certificates);
     admission_fini(&control->proxy.admission);
     access_log_stop(control->access_log);

@@ -22,6 +22,7 @@ enum fault { FAULT_OTHER, FAULT_ENDPOINT };
 #define REASONS(X)                                                                                 \
     X(OK, 0, RETRY_NEVER, FAULT_OTHER, "ok")                                                       \
     X(LAST_HOP, 200, RETRY_NEVER, FAULT_OTHER, "last_hop")                                         \
+    X(CHALLENGE, 200, RETRY_NEVER, FAULT_OTHER, "acme_challenge")                                  \
     X(TO_HTTPS, 308, RETRY_NEVER, FAULT_OTHER, "to_https")                                         \
     X(BAD_REQUEST, 400, RETRY_NEVER, FAULT_OTHER, "bad_request")                                   \
     X(NO_ROUTE, 404, RETRY_NEVER, FAULT_OTHER, "no_route")                                         \

@@ -12,6 +12,7 @@
 #include "balancer/proxy/request.h"
 #include "balancer/proxy/upstream.h"
 #include "balancer/proxy/worker.h"
+#include "balancer/tls/challenges.h"
 
 /* How long, and how much, a client may go on sending after the last answer before the connection
  * is closed under it: long enough for it to read that answer first (RFC 9112 section 9.6). */
@@ -400,7 +401,12 @@ static bool shake_hands(struct client *client)
 {
     if (!client_tls_go_on(client))
         return false;
-    if (!span_equal(tls_alpn(&client->conn), SPAN("h2")))
+    struct span protocol = tls_alpn(&client->conn);
+    if (span_equal(protocol, SPAN(CHALLENGES_PROTOCOL))) {
+        client_close(client, REASON_OK); /* the certificate was all it came for */
+        return false;
+    }
+    if (!span_equal(protocol, SPAN("h2")))
         return true;
     h2_client_begin(client);
     return false;

@@ -1,7 +1,9 @@
 #include "balancer/proxy/forward.h"
 
 #include <assert.h>
+#include <stdio.h>
 
+#include "balancer/proxy/challenge.h"
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/explained.h"
 #include "balancer/proxy/head.h"
@@ -11,6 +13,9 @@
 #include "balancer/proxy/session.h"
 #include "balancer/proxy/upstream.h"
 #include "balancer/proxy/worker.h"
+
+/* Of the answers that quoit gives itself. */
+#define REPLY_BODY_SIZE CHALLENGES_ANSWER_SIZE
 
 static struct span part(const struct request *r, uint32_t at, uint32_t n)
 {
@@ -331,24 +336,25 @@ static bool may_stay_after_reply(const struct request *r)
            r->head.framing.body == H1_BODY_NONE && client_may_stay(r);
 }
 
-/* What is the body's of an answer whose content says what is wrong. */
-static void add_words(struct head *head, uint16_t status, enum reason reason)
+/* What is said in the body: the answer to a challenge, else what is wrong. */
+static struct span reply_body(const struct request *r, uint16_t status, char room[REPLY_BODY_SIZE])
 {
-    head_add_u64(head, status);
-    head_add(head, SPAN(" "));
-    head_add(head, phrase_of(status));
-    head_add(head, SPAN(": "));
-    head_add(head, span_of(reason_word(reason)));
-    head_add(head, SPAN("\n"));
+    struct span phrase = phrase_of(status);
+    size_t n = 0;
+    if (r->reason == REASON_CHALLENGE)
+        n = challenge_answer(r, room);
+    else
+        n = (size_t)snprintf(room, REPLY_BODY_SIZE, "%u %.*s: %s\n", (unsigned)status,
+                             (int)phrase.n, (const char *)phrase.p, reason_word(r->reason));
+    return (struct span){(const uint8_t *)room, n};
 }
 
-static void add_content_fields(struct head *head, const struct request *r)
+static void add_content_fields(struct head *head, const struct request *r, size_t body_n)
 {
     if (grpc_call_is_answered(r, r->reason)) {
         grpc_call_add_answer(head, r);
         return;
     }
-    size_t body_n = 4 + phrase_of(r->status).n + 2 + strlen(reason_word(r->reason)) + 1;
     if (is_left(r, SPAN("Content-Type")))
         head_add(head, SPAN("Content-Type: text/plain\r\n"));
     head_add(head, SPAN("Content-Length: "));
@@ -361,6 +367,8 @@ bool forward_reply(struct request *r)
     uint16_t status = reason_status(r->reason);
     bool is_call = grpc_call_is_answered(r, r->reason);
     r->status = is_call ? 200 : status;
+    char room[REPLY_BODY_SIZE];
+    struct span body = reply_body(r, status, room);
     /* Without a response of an endpoint only the client's side decides. */
     r->response.framing.keep_alive = true;
     r->ending = may_stay_after_reply(r) ? ENDING_KEEP : ENDING_CLOSE;
@@ -373,13 +381,13 @@ bool forward_reply(struct request *r)
     head_add(&head, phrase_of(r->status));
     head_add(&head, SPAN("\r\n"));
     head_add(&head, worker_date(r->client->conn.worker));
-    add_content_fields(&head, r);
+    add_content_fields(&head, r, body.n);
     add_reply_fields(&head, r);
     trail_add_to_response(&head, r);
     explained_add(&head, r);
     add_connection(&head, r);
     head_add(&head, SPAN("\r\n"));
     if (r->head.method != H1_HEAD && !is_call)
-        add_words(&head, status, r->reason);
+        head_add(&head, body);
     return head_end(&head);
 }

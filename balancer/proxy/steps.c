@@ -3,6 +3,7 @@
 #include "balancer/http/path.h"
 #include "balancer/http/route.h"
 #include "balancer/proxy/attempt.h"
+#include "balancer/proxy/challenge.h"
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/explained.h"
 #include "balancer/proxy/forward.h"
@@ -65,6 +66,8 @@ static enum step head_done(struct request *r)
     explained_prepare(r);
     grpc_call_prepare(r);
     enum reason reason = forward_prepare(r);
+    if (reason == REASON_OK && challenge_is_known(r))
+        reason = REASON_CHALLENGE;
     if (reason == REASON_OK && r->client->listener->redirect_https)
         reason = r->head.authority.n > 0 ? REASON_TO_HTTPS : REASON_BAD_REQUEST;
     if (reason == REASON_OK)

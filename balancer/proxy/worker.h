@@ -32,6 +32,7 @@
  * Connection: close, before its connection is closed. */
 #define DRAIN_IDLE_MS 1000
 
+struct challenges;
 struct client;
 struct corpse;
 struct inbound;
@@ -49,6 +50,7 @@ struct proxy {
     struct pool *pools;               /* as conf->pools */
     struct inbound *const *inbound;   /* as conf->listeners; NULL where one has no TLS */
     struct outbound *const *outbound; /* as conf->pools; the same */
+    struct challenges *challenges;    /* NULL: no certificates of ACME */
     struct access_log *access_log;    /* NULL: none */
     struct admission admission;
     uint64_t memory_bytes; /* of all relay buffers of all workers; 0: no limit */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "balancer/tls/ocsp.h"
+#include "balancer/tls/self_signed.h"
 
 #define MAX_CHAIN 32
 
@@ -198,17 +199,46 @@ static bool load(struct certificate *certificate, const struct conf_certificate 
     return find_names(certificate);
 }
 
+static struct certificate *make_empty(void)
+{
+    struct certificate *certificate = calloc(1, sizeof *certificate);
+    if (certificate != NULL && staple_init(&certificate->staple) == 0)
+        return certificate;
+    free(certificate);
+    return NULL;
+}
+
 struct certificate *certificate_load(const struct conf_certificate *conf, const char *key,
                                      const struct tls_report *report)
 {
-    struct certificate *certificate = calloc(1, sizeof *certificate);
-    if (certificate == NULL || staple_init(&certificate->staple) != 0) {
-        free(certificate);
-        return NULL;
-    }
-    if (!load(certificate, conf, key, report)) {
-        certificate_free(certificate);
-        return NULL;
-    }
-    return certificate;
+    struct certificate *certificate = make_empty();
+    if (certificate != NULL && load(certificate, conf, key, report))
+        return certificate;
+    certificate_free(certificate);
+    return NULL;
+}
+
+static bool stand_in(struct certificate *certificate, const struct conf_certificate *conf)
+{
+    struct tm end = {0};
+    certificate->is_placeholder = true;
+    certificate->chain = sk_X509_new_null();
+    certificate->key = self_signed_key(SELF_SIGNED_ECDSA);
+    if (certificate->chain == NULL || certificate->key == NULL)
+        return false;
+    certificate->leaf = self_signed_certificate(certificate->key, conf->names, conf->n_names, NULL);
+    if (certificate->leaf == NULL)
+        return false;
+    if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate->leaf), &end) == 1)
+        certificate->not_after = timegm(&end);
+    return find_names(certificate);
+}
+
+struct certificate *certificate_placeholder(const struct conf_certificate *conf)
+{
+    struct certificate *certificate = make_empty();
+    if (certificate != NULL && stand_in(certificate, conf))
+        return certificate;
+    certificate_free(certificate);
+    return NULL;
 }

@@ -5,6 +5,7 @@
 #define QUOIT_BALANCER_TLS_CERTIFICATE_H
 
 #include <openssl/x509.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -20,6 +21,7 @@ struct certificate {
     char **names; /* DNS names in lower case, "*." at the front of some; may be none */
     size_t n_names;
     time_t not_after;
+    bool is_placeholder;
     struct staple staple;
 };
 
@@ -30,6 +32,9 @@ struct certificate {
  */
 struct certificate *certificate_load(const struct conf_certificate *conf, const char *key,
                                      const struct tls_report *report);
+
+/* A self-signed one for the names of conf, until there is another. NULL when OpenSSL fails. */
+struct certificate *certificate_placeholder(const struct conf_certificate *conf);
 
 /* Accepts NULL. */
 void certificate_free(struct certificate *certificate);

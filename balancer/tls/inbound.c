@@ -9,8 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "balancer/tls/certificate.h"
+#include "balancer/tls/challenges.h"
 #include "balancer/tls/files.h"
 #include "balancer/tls/names.h"
 #include "balancer/tls/ocsp.h"
@@ -43,7 +45,8 @@ struct inbound {
     const struct conf_tls *conf;
     char key[KEY_SIZE];
     struct tickets *tickets;
-    pthread_rwlock_t lock; /* for the pointer to the set */
+    struct challenges *challenges; /* NULL: none are answered */
+    pthread_rwlock_t lock;         /* for the pointer to the set */
     struct inbound_set *set;
     uint64_t stamp; /* of the files, as of the last attempt to load them */
     double rotated_s;
@@ -65,6 +68,16 @@ static SSL_CTX *find_context(const struct inbound_set *set, const struct names_c
         if (memcmp(&set->contexts[i].choice, choice, sizeof *choice) == 0)
             return set->contexts[i].ssl;
     return NULL;
+}
+
+/* An authority that asks whether a name is ours is not a client. */
+static int on_hello(SSL *ssl, int *alert, void *argument)
+{
+    (void)alert;
+    const struct inbound *inbound = argument;
+    if (inbound->challenges != NULL)
+        (void)challenges_take_handshake(inbound->challenges, ssl);
+    return SSL_CLIENT_HELLO_SUCCESS;
 }
 
 static int on_name(SSL *ssl, int *alert, void *argument)
@@ -214,6 +227,7 @@ static int make_context(struct context *context, const struct tls_report *report
     (void)SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
                                     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ssl, 1); /* a record comes in one system call, not in two */
+    SSL_CTX_set_client_hello_cb(ssl, on_hello, (void *)inbound);
     (void)SSL_CTX_set_tlsext_servername_callback(ssl, on_name);
     SSL_CTX_set_alpn_select_cb(ssl, on_protocols, (void *)inbound);
     (void)SSL_CTX_set_tlsext_status_cb(ssl, on_status);
@@ -270,6 +284,30 @@ static void check_staple(const struct certificate *certificate, const struct con
                 "clients expect an OCSP response with this certificate, and there is none");
 }
 
+/* Whether the set in use has something better than a placeholder for certificate number i. */
+static bool has_good_one(const struct inbound *inbound, size_t i)
+{
+    return inbound->set != NULL && !inbound->set->certificates[i]->is_placeholder;
+}
+
+/* One that quoit gets for itself may not be there yet, or be no good: it will come. */
+static struct certificate *load_certificate(const struct inbound *inbound, size_t i,
+                                            const struct tls_report *report)
+{
+    const struct conf_certificate *conf = &inbound->conf->certificates[i];
+    struct certificate *certificate = NULL;
+    char key[KEY_SIZE + 64];
+    (void)snprintf(key, sizeof key, "%s.certificates.%zu", inbound->key, i);
+    bool may_wait = conf->n_names > 0 && !has_good_one(inbound, i);
+    if (!may_wait || access(conf->cert_file, F_OK) == 0)
+        certificate = certificate_load(conf, key, report);
+    if (certificate == NULL && may_wait)
+        return certificate_placeholder(conf);
+    if (certificate != NULL)
+        check_staple(certificate, inbound->conf, key, conf->cert_file, report);
+    return certificate;
+}
+
 static int load_certificates(struct inbound_set *set, const struct tls_report *report)
 {
     const struct conf_tls *conf = set->inbound->conf;
@@ -279,12 +317,8 @@ static int load_certificates(struct inbound_set *set, const struct tls_report *r
     set->n_certificates = conf->n_certificates;
     int rc = 0;
     for (size_t i = 0; i < conf->n_certificates; i++) {
-        char key[KEY_SIZE + 64];
-        (void)snprintf(key, sizeof key, "%s.certificates.%zu", set->inbound->key, i);
-        set->certificates[i] = certificate_load(&conf->certificates[i], key, report);
-        if (set->certificates[i] != NULL)
-            check_staple(set->certificates[i], conf, key, conf->certificates[i].cert_file, report);
-        else
+        set->certificates[i] = load_certificate(set->inbound, i, report);
+        if (set->certificates[i] == NULL)
             rc = -EINVAL; /* the others' mistakes are told too */
     }
     return rc;
@@ -498,6 +532,11 @@ int inbound_new(const struct conf_tls *conf, const char *key, const struct tls_r
     }
     *ret_inbound = inbound;
     return 0;
+}
+
+void inbound_use_challenges(struct inbound *inbound, struct challenges *challenges)
+{
+    inbound->challenges = challenges;
 }
 
 void inbound_free(struct inbound *inbound)

@@ -17,13 +17,19 @@
 #include "balancer/tls/report.h"
 #include "conf/conf.h"
 
+struct challenges;
 struct inbound;
 struct inbound_set;
 
-/* Loads all files; key is the option that conf stands for ("listeners.0.tls"). Keeps conf. Returns
- * 0, -ENOMEM, or -EINVAL when the files are no good, which report has been told then. */
+/* Loads all files; key is the option that conf stands for ("listeners.0.tls"). Keeps conf. Where a
+ * certificate that quoit gets for itself is not there yet a self-signed one is. Returns 0, -ENOMEM,
+ * or -EINVAL when the files are no good, which report has been told then. */
 int inbound_new(const struct conf_tls *conf, const char *key, const struct tls_report *report,
                 struct inbound **ret_inbound);
+
+/* Control, before there are workers: handshakes that are challenges of theirs are answered so;
+ * challenges must outlive inbound. */
+void inbound_use_challenges(struct inbound *inbound, struct challenges *challenges);
 
 /* No session may be left. Accepts NULL. */
 void inbound_free(struct inbound *inbound);
