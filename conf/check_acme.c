@@ -98,7 +98,9 @@ static int name_folder(const struct acme_checker *checker)
     for (const char *c = authority; *c != '\0'; c++) {
         bool is_plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
                         (*c >= '0' && *c <= '9') || *c == '.';
-        folder[n++] = is_plain ? *c : '-';
+        folder[n++] = '-';
+        if (is_plain)
+            folder[n - 1] = *c;
     }
     acme->folder = folder;
     return 0;

@@ -13,7 +13,7 @@
 #include "conf/conf.h"
 
 /* No answer may be larger. */
-#define ACME_MAX_ANSWER_BYTES (256u * 1024)
+#define ACME_MAX_ANSWER_BYTES ((size_t)256 * 1024)
 
 #define ACME_URL_SIZE 512
 #define ACME_TOKEN_SIZE 129

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define P256_BYTES 32
-#define ES256_BYTES (2 * P256_BYTES)
+#define ES256_BYTES 64       /* two of them */
 #define MAX_DER_SIGNATURE 80 /* of P-256: at most 72 */
 
 /* ---- base64url */

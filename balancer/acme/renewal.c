@@ -1,6 +1,6 @@
 #include "balancer/acme/renewal.h"
 
-#define MINUTE_S 60
+#define MINUTE_S INT64_C(60)
 #define HOUR_S (60 * MINUTE_S)
 #define ASK_USUALLY_S (6 * HOUR_S)
 #define ASK_AT_LATEST_S (24 * HOUR_S)

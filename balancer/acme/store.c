@@ -56,8 +56,9 @@ static int check_open(int fd, enum exposure exposure)
     return is_exposed ? -EKEYEXPOSED : 0;
 }
 
-/* A regular file: the reader of another kind might wait for ever. */
-static int open_file(const char *file, enum exposure exposure, int *ret_fd)
+/* Opens a regular file: the reader of another kind might wait for ever. Returns a descriptor or
+ * -errno. */
+static int open_file(const char *file, enum exposure exposure)
 {
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
@@ -67,17 +68,16 @@ static int open_file(const char *file, enum exposure exposure, int *ret_fd)
         (void)close(fd);
         return rc;
     }
-    *ret_fd = fd;
-    return 0;
+    return fd;
 }
 
 int store_check(const char *file)
 {
-    int fd;
-    int rc = open_file(file, MUST_BE_OURS, &fd);
-    if (rc == 0)
-        (void)close(fd);
-    return rc;
+    int fd = open_file(file, MUST_BE_OURS);
+    if (fd < 0)
+        return fd;
+    (void)close(fd);
+    return 0;
 }
 
 static int write_all(int fd, const char *text, size_t n)
@@ -138,16 +138,15 @@ int store_write(const char *file, const char *text, size_t n)
 /* Up to size bytes. Returns how many, or -errno. */
 static ssize_t read_some(const char *file, char *bytes, size_t size)
 {
-    int fd;
-    int rc = open_file(file, MAY_BE_EXPOSED, &fd);
-    if (rc != 0)
-        return rc;
+    int fd = open_file(file, MAY_BE_EXPOSED);
+    if (fd < 0)
+        return fd;
     ssize_t used = 0, got;
     do {
         got = read(fd, bytes + used, size - (size_t)used);
         used += got > 0 ? got : 0;
     } while (got > 0 && (size_t)used < size);
-    rc = got < 0 ? -errno : 0;
+    int rc = got < 0 ? -errno : 0;
     (void)close(fd);
     return rc != 0 ? rc : used;
 }
@@ -194,10 +193,9 @@ static int no_passphrase(char *text, int size, int is_write, void *context)
 
 int store_read_key(const char *file, EVP_PKEY **ret_key)
 {
-    int fd;
-    int rc = open_file(file, MUST_BE_OURS, &fd);
-    if (rc != 0)
-        return rc;
+    int fd = open_file(file, MUST_BE_OURS);
+    if (fd < 0)
+        return fd;
     BIO *bio = BIO_new_fd(fd, BIO_CLOSE);
     EVP_PKEY *key = bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
     BIO_free(bio);

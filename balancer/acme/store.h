@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 /* No file here is larger. */
-#define STORE_MAX_BYTES (256u * 1024)
+#define STORE_MAX_BYTES ((size_t)256 * 1024)
 
 /* Makes the folder and those above it where they are not there. Returns 0 or -errno. */
 int store_prepare(const char *folder);

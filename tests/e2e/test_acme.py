@@ -63,12 +63,16 @@ def place(tmp_path, authority):
         pebble.stop()
 
 
-def leaf(port, name):
-    """The certificate that a client gets for a name, whoever has signed it."""
+def unverified():
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+    return made
+
+
+def leaf(port, name):
+    """The certificate that a client gets for a name, whoever has signed it."""
     with socket.create_connection(("127.0.0.1", port), timeout=15) as raw, \
-            made.wrap_socket(raw, server_hostname=name) as sock:
+            unverified().wrap_socket(raw, server_hostname=name) as sock:
         return sock.getpeercert(binary_form=True)
 
 
@@ -88,7 +92,7 @@ def wait_events(balancer, name, n=1):
                       lambda: f"{n} of {name}; the log is {balancer.log()}")
 
 
-def fingerprint_in(file):
+def der_in(file):
     return openssl("x509", "-in", file, "-outform", "DER")
 
 
@@ -108,7 +112,7 @@ def test_a_certificate_comes_by_itself(quoit, origins, place, tmp_path, challeng
     assert event["name"] == "a.test" and event["names"] == "a.test b.test"
     roots = pebble.roots(tmp_path / "roots.pem")
     for name in ("a.test", "b.test"):
-        wait_until(lambda: leaf(place.https, "a.test") == fingerprint_in(event["file"]), LONG)
+        wait_until(lambda: leaf(place.https, "a.test") == der_in(event["file"]), LONG)
         status, _, certificate = ask(place.https, name, roots)
         assert status == 200 and names_of(certificate) == {"a.test", "b.test"}
     assert balancer.events("acme_account")[0]["state"] == "new"
@@ -140,7 +144,7 @@ def test_until_it_is_there_clients_see_a_placeholder(quoit, origins, place):
     failed = wait_events(balancer, "acme_failed")[0]
     assert failed["name"] == "a.test" and failed["at"] == pebble.directory
     assert failed["type"] is None and failed["detail"]
-    assert get(f"http://127.0.0.1:{place.http}/").status == 200
+    assert get(place.http, "/").status == 200
     assert balancer.admin("/readyz")[0] == 200
     pebble.start()
     balancer.signal(signal.SIGHUP)
@@ -188,16 +192,15 @@ def test_accounts_are_bound_to_external_ones(quoit, origins, place, tmp_path):
     assert key not in bound.log()
 
 
-def test_renewal_comes_in_time_and_drops_nothing(quoit, origins, place, tmp_path):
+def test_renewal_comes_in_time_and_drops_nothing(quoit, origins, place):
     pebble = place.pebble(validity_s=24, nonce_reject=30).start()
-    balancer = quoit(place.configuration(origins(), pebble, "a.test", key_type="rsa"))
+    configuration = place.configuration(origins(), pebble, "a.test", key_type="rsa")
+    balancer = quoit({**configuration, "client": {"header_timeout": "10m"}})
     wait_events(balancer, "acme_certificate")
-    roots = pebble.roots(tmp_path / "roots.pem")
-    wait_until(lambda: leaf(place.https, "a.test") == fingerprint_in(place.files()[0]), LONG)
+    wait_until(lambda: leaf(place.https, "a.test") == der_in(place.files()[0]), LONG)
     first = leaf(place.https, "a.test")
-    context = ssl.create_default_context(cafile=str(roots))
     with socket.create_connection(("127.0.0.1", place.https), timeout=15) as raw, \
-            context.wrap_socket(raw, server_hostname="a.test") as sock:
+            unverified().wrap_socket(raw, server_hostname="a.test") as sock:
         wait_events(balancer, "acme_certificate", 2)
         wait_until(lambda: leaf(place.https, "a.test") != first, LONG)
         sock.sendall(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
@@ -258,14 +261,12 @@ def test_requests_for_other_tokens_go_their_way(quoit, origins, place):
     pebble = place.pebble()
     quoit(place.configuration([origin], pebble, "a.test", challenge="http-01"))
     target = "/.well-known/acme-challenge/unknown"
-    assert get(f"http://127.0.0.1:{place.http}{target}").body == \
-        f"origin0 GET {target}\n".encode()
+    assert get(place.http, target).body == f"origin0 GET {target}\n".encode()
 
 
 def test_without_a_challenge_its_protocol_is_refused(quoit, origins, place):
     quoit(place.configuration(origins(), place.pebble(), "a.test"))
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+    made = unverified()
     made.set_alpn_protocols(["acme-tls/1"])
     with socket.create_connection(("127.0.0.1", place.https), timeout=15) as raw, \
             pytest.raises(ssl.SSLError, match="(?i)no.application.protocol"):

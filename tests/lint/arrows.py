@@ -20,6 +20,7 @@ ARROWS = {
     "balancer/log": {"balancer/http", "conf"},
     "balancer/pool": {"balancer/http", "hashring", "conf"},
     "balancer/tls": {"conf"},
+    "balancer/acme": {"balancer/tls", "discovery", "conf"},
     "balancer/policy": {"balancer/pool", "balancer/http", "hashring", "conf"},
     "balancer/explain": {
         "balancer/policy", "balancer/pool", "balancer/http", "hashring", "conf",
@@ -33,17 +34,17 @@ ARROWS = {
         "conf",
     },
     "balancer/control": {
-        "balancer/admin", "balancer/explain", "balancer/proxy", "balancer/policy",
-        "balancer/pool", "balancer/tls", "balancer/log", "balancer/http", "health", "discovery", "hashring",
-        "conf",
+        "balancer/acme", "balancer/admin", "balancer/explain", "balancer/proxy",
+        "balancer/policy", "balancer/pool", "balancer/tls", "balancer/log", "balancer/http",
+        "health", "discovery", "hashring", "conf",
     },
     "balancer/cli": {
         "balancer/control", "balancer/admin", "balancer/explain", "balancer/log", "balancer/http",
         "conf",
     },
     "balancer": {
-        "balancer/cli", "balancer/control", "balancer/admin", "balancer/explain",
-        "balancer/proxy", "balancer/policy", "balancer/pool", "balancer/tls", "balancer/log",
+        "balancer/cli", "balancer/control", "balancer/acme", "balancer/admin",
+        "balancer/explain", "balancer/proxy", "balancer/policy", "balancer/pool", "balancer/tls", "balancer/log",
         "balancer/http", "health", "discovery", "hashring", "conf",
     },
 }
