@@ -35,6 +35,7 @@ struct item {
     char *names; /* with spaces between */
     struct issued issued;
     bool is_there;             /* issued is what is in the file */
+    int64_t got_s;             /* when this process got it; 0: another one did */
     bool has_failed;           /* the last time */
     int64_t due_s;             /* when to get one */
     int64_t advice_s;          /* when to ask for advice */
@@ -266,6 +267,7 @@ static void take_certificate(struct acme *acme, struct item *item,
     reset_backoff(item);
     item->issued = result->issued;
     item->is_there = true;
+    item->got_s = now_s();
     plan_renewal(item);
     if (item->due_s < now_s() + MIN_RENEWAL_S)
         item->due_s = now_s() + MIN_RENEWAL_S;
@@ -286,7 +288,7 @@ static void take_advice(struct item *item, const struct errand_result *result)
     if (result->end != ERRAND_DONE || !is_new)
         return;
     item->window = *window;
-    item->due_s = renewal_advised_s(&item->issued, window, random_bits());
+    item->due_s = renewal_advised_s(&item->issued, window, item->got_s, random_bits());
     item->why = "the authority advises it";
 }
 

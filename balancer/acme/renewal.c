@@ -20,11 +20,13 @@ int64_t renewal_usual_s(const struct issued *issued)
 }
 
 int64_t renewal_advised_s(const struct issued *issued, const struct acme_window *window,
-                          uint64_t random)
+                          int64_t got_s, uint64_t random)
 {
     uint64_t width_s = (uint64_t)(window->end_s - window->start_s);
     int64_t at_s = window->start_s + (int64_t)(random % width_s);
     int64_t latest_s = part_of_life_s(issued, LATEST_PART);
+    if (at_s < got_s + HOUR_S)
+        at_s = got_s + HOUR_S;
     return at_s < latest_s ? at_s : latest_s;
 }
 

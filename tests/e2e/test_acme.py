@@ -5,9 +5,11 @@ import signal
 import socket
 import ssl
 import stat
+from datetime import datetime
 
 import pytest
 
+from acme_front import AcmeFront
 from certificates import Authority, openssl
 from http_client import get
 from pebble import Pebble
@@ -25,7 +27,11 @@ class Place:
         self.folder, self.authority = folder, authority
         self.storage = folder / "state"
         self.http, self.https = free_port(), free_port()
-        self.pebbles = []
+        self.pebbles, self.fronts = [], []
+
+    def front(self, pebble):
+        self.fronts.append(AcmeFront(pebble))
+        return self.fronts[-1]
 
     def pebble(self, **more):
         self.pebbles.append(Pebble(self.folder / f"pebble{len(self.pebbles)}", self.authority,
@@ -59,6 +65,8 @@ def authority(tmp_path_factory):
 def place(tmp_path, authority):
     here = Place(tmp_path, authority)
     yield here
+    for front in here.fronts:
+        front.close()
     for pebble in here.pebbles:
         pebble.stop()
 
@@ -85,6 +93,14 @@ def ask(port, name, roots, target="/"):
         response = http.client.HTTPResponse(sock)
         response.begin()
         return response.status, response.read(), sock.getpeercert()
+
+
+def ask_plain(place):
+    return get(place.http, "/")
+
+
+def seconds(text):
+    return datetime.fromisoformat(text).timestamp()
 
 
 def wait_events(balancer, name, n=1):
@@ -144,7 +160,7 @@ def test_until_it_is_there_clients_see_a_placeholder(quoit, origins, place):
     failed = wait_events(balancer, "acme_failed")[0]
     assert failed["name"] == "a.test" and failed["at"] == pebble.directory
     assert failed["type"] is None and failed["detail"]
-    assert get(place.http, "/").status == 200
+    assert ask_plain(place).status == 200
     assert balancer.admin("/readyz")[0] == 200
     pebble.start()
     balancer.signal(signal.SIGHUP)
@@ -210,6 +226,72 @@ def test_renewal_comes_in_time_and_drops_nothing(quoit, origins, place):
     assert "two thirds" in balancer.events("acme_renewal_due")[0]["why"]
     assert balancer.metrics().sum("quoit_acme_orders_total", kind="renewal", result="ok") >= 1
     assert b"rsaEncryption" in openssl("x509", "-in", place.files()[0], "-noout", "-text")
+
+
+def restart_with_advice(quoit, place, origins, window):
+    """A balancer that finds a certificate of the one before, and the authority's advice."""
+    front = place.front(place.pebble(nonce_reject=0).start())
+    configuration = place.configuration(origins(), front, "a.test")
+    first = quoit(configuration)
+    wait_events(first, "acme_certificate")
+    assert first.stop() == 0
+    front.window = window
+    return front, configuration
+
+
+def test_the_authoritys_advice_comes_before_the_usual_time(quoit, origins, place):
+    front, configuration = restart_with_advice(quoit, place, origins, (-7200, -3600))
+    balancer = quoit(configuration)
+    wait_events(balancer, "acme_certificate")
+    due, = balancer.events("acme_renewal_due")
+    assert "advises" in due["why"]
+    first, second = front.payloads("/order-plz")
+    assert "replaces" not in first and front.advised()[0] == second["replaces"]
+    assert all(second["replaces"].split(".")) and "=" not in second["replaces"]
+    # The same advice for the new one is not taken at once: it would never end.
+    wait_until(lambda: len(front.advised()) >= 2, LONG)
+    assert balancer.metrics().sum("quoit_acme_orders_total", kind="renewal", result="ok") == 1
+    assert len(front.payloads("/order-plz")) == 2
+
+
+def test_an_order_that_replaces_what_was_replaced_is_made_without_that(quoit, origins, place):
+    front, configuration = restart_with_advice(quoit, place, origins, (-7200, -3600))
+    problem = b'{"type": "urn:ietf:params:acme:error:alreadyReplaced", "detail": "once only"}'
+    front.busy["/order-plz"] = [(409, [], problem)]
+    balancer = quoit(configuration)
+    wait_events(balancer, "acme_certificate")
+    assert ["replaces" in order for order in front.payloads("/order-plz")[-2:]] == [True, False]
+    assert not balancer.events("acme_failed")
+
+
+def test_retry_after_is_honoured(quoit, origins, place):
+    front = place.front(place.pebble().start())
+    problem = (b'{"type": "urn:ietf:params:acme:error:rateLimited", "detail": "too many",'
+               b' "subproblems": [{"type": "urn:ietf:params:acme:error:rateLimited",'
+               b' "detail": "of these", "identifier": {"type": "dns", "value": "a.test"}}]}')
+    front.busy["/order-plz"] = [(429, [("Retry-After", "43200")], problem)]
+    balancer = quoit(place.configuration(origins(), front, "a.test"))
+    failed, = wait_events(balancer, "acme_failed")
+    assert failed["type"] == "rateLimited" and failed["detail"] == "too many"
+    assert failed["subproblems"] == "a.test: rateLimited: of these"
+    wait_s = seconds(failed["tried_again"]) - seconds(failed["time"])
+    assert 43190 < wait_s < 43210
+    balancer.signal(signal.SIGHUP)
+    wait_events(balancer, "acme_certificate")
+
+
+@pytest.mark.parametrize("text, words", [
+    (b"{" + b" " * 400000 + b"}", "too large"),
+    (b"<html>", "no JSON object"),
+    (b'{"newNonce": "file:///etc/passwd"}', "no newNonce"),
+], ids=["large", "page", "file"])
+def test_answers_that_are_none_are_told_of(quoit, origins, place, text, words):
+    front = place.front(place.pebble().start())
+    front.busy["/dir"] = [(200, [], text)]
+    balancer = quoit(place.configuration(origins(), front, "a.test"))
+    failed, = wait_events(balancer, "acme_failed")
+    assert words in failed["detail"] and failed["at"] == front.directory
+    assert ask_plain(place).status == 200
 
 
 def test_a_refusal_is_told_in_full_and_touches_nothing_else(quoit, origins, place, authority):

@@ -158,7 +158,7 @@ static void test_advice_is_followed_at_any_time_of_its_window(void **state)
     const struct acme_window window = {.start_s = 10 * DAY_S, .end_s = 12 * DAY_S};
     int64_t first_s = INT64_MAX, last_s = 0;
     for (uint64_t i = 0; i < 1000; i++) {
-        int64_t at_s = renewal_advised_s(&issued, &window, i * UINT64_C(0x9e3779b97f4a7c15));
+        int64_t at_s = renewal_advised_s(&issued, &window, 0, i * UINT64_C(0x9e3779b97f4a7c15));
         assert_true(at_s >= window.start_s && at_s < window.end_s);
         first_s = at_s < first_s ? at_s : first_s;
         last_s = at_s > last_s ? at_s : last_s;
@@ -171,7 +171,16 @@ static void test_advice_to_come_too_late_is_not_followed(void **state)
     (void)state;
     const struct issued issued = {.not_before_s = 0, .not_after_s = 100 * DAY_S};
     const struct acme_window window = {.start_s = 200 * DAY_S, .end_s = 201 * DAY_S};
-    assert_int_equal(renewal_advised_s(&issued, &window, 7), 95 * DAY_S);
+    assert_int_equal(renewal_advised_s(&issued, &window, 0, 7), 95 * DAY_S);
+}
+
+static void test_advice_to_come_at_once_is_followed_once_an_hour(void **state)
+{
+    (void)state;
+    const struct issued issued = {.not_before_s = 0, .not_after_s = 100 * DAY_S};
+    const struct acme_window window = {.start_s = DAY_S, .end_s = 2 * DAY_S};
+    assert_true(renewal_advised_s(&issued, &window, 0, 7) < 2 * DAY_S);
+    assert_int_equal(renewal_advised_s(&issued, &window, 5 * DAY_S, 7), 5 * DAY_S + 3600);
 }
 
 static void test_advice_is_asked_for_within_bounds(void **state)
@@ -193,6 +202,7 @@ int main(void)
         cmocka_unit_test(test_renewal_is_at_two_thirds_of_a_life),
         cmocka_unit_test(test_advice_is_followed_at_any_time_of_its_window),
         cmocka_unit_test(test_advice_to_come_too_late_is_not_followed),
+        cmocka_unit_test(test_advice_to_come_at_once_is_followed_once_an_hour),
         cmocka_unit_test(test_advice_is_asked_for_within_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
