@@ -6,6 +6,7 @@
 
 #include "balancer/http/h2_request.h"
 #include "balancer/proxy/conn.h"
+#include "balancer/proxy/h2_memory.h"
 #include "balancer/proxy/h2_session.h"
 #include "balancer/proxy/h2_stream.h"
 #include "balancer/proxy/worker.h"
@@ -253,8 +254,9 @@ static nghttp2_session *new_session(struct h2_session *session, enum side side)
     nghttp2_option_set_max_outbound_ack(option, MAX_ACKS);
     /* The session's guard counts resets of both sides; another bound would only hide its reason. */
     nghttp2_option_set_stream_reset_rate_limit(option, MAX_RESETS, MAX_RESETS);
-    int rc = side == AS_SERVER ? nghttp2_session_server_new2(&ng, callbacks, session, option)
-                               : nghttp2_session_client_new2(&ng, callbacks, session, option);
+    int rc = side == AS_SERVER
+                 ? nghttp2_session_server_new3(&ng, callbacks, session, option, h2_memory())
+                 : nghttp2_session_client_new3(&ng, callbacks, session, option, h2_memory());
     if (rc != 0)
         abort();
     nghttp2_option_del(option);
