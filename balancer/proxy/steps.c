@@ -2,6 +2,7 @@
 
 #include "balancer/http/path.h"
 #include "balancer/http/route.h"
+#include "balancer/http/websocket.h"
 #include "balancer/proxy/attempt.h"
 #include "balancer/proxy/challenge.h"
 #include "balancer/proxy/client.h"
@@ -197,9 +198,17 @@ static void begin_raw(struct relay *relay, struct conn *from, struct conn *to)
     relay->bytes = bytes;
 }
 
+/* Only who made the key of a WebSocket can tell: for a client of HTTP/2 we did. */
+static bool is_accepted(const struct request *r)
+{
+    return r->client->carrier == NULL ||
+           websocket_is_accepted(&r->head.lines, r->message, &r->response.lines,
+                                 buffer_bytes(&r->upstream->conn.in));
+}
+
 static enum step switch_protocols(struct request *r)
 {
-    if (!r->wants_upgrade || !r->response.framing.has_upgrade)
+    if (!r->wants_upgrade || !r->response.framing.has_upgrade || !is_accepted(r))
         return attempt_failed(r, REASON_UPSTREAM_BAD);
     if (!forward_interim(r))
         return attempt_failed(r, REASON_INTERNAL);

@@ -1,4 +1,6 @@
 """HTTP/2 clients: requests, bodies, trailers, interim responses, tunnels, windows, draining."""
+import base64
+import hashlib
 import signal
 import subprocess
 
@@ -387,12 +389,19 @@ def extended_connect(client, stream, protocol="websocket", fields=()):
         (":authority", "chat.example"), ("sec-websocket-version", "13"), *fields], end=False))
 
 
+def websocket_accept(head):
+    """What proves to have read the key of a handshake (RFC 6455 section 4.2.2)."""
+    [key] = values_of(head, b"sec-websocket-key")
+    digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    return base64.b64encode(digest)
+
+
 def test_a_websocket_over_http_2_reaches_an_endpoint_over_http_1(h2_scripted):
     def script(connection):
-        connection.read_head()
+        accept = websocket_accept(connection.read_head())
         connection.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                        b"Connection: Upgrade\r\nSec-WebSocket-Accept: x\r\n"
-                        b"Sec-WebSocket-Protocol: chat\r\n\r\nhello")
+                        b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept +
+                        b"\r\nSec-WebSocket-Protocol: chat\r\n\r\nhello")
         assert connection.read_exactly(4) == b"ping"
         connection.send(b"pong")
         connection.read_to_end()
@@ -418,6 +427,22 @@ def test_a_websocket_over_http_2_reaches_an_endpoint_over_http_1(h2_scripted):
     assert b"Upgrade: websocket" in fields and b"Connection: upgrade" in fields
     [key] = values_of(head, b"sec-websocket-key")
     assert len(key) == 24
+
+
+@pytest.mark.parametrize("accept", [b"", b"Sec-WebSocket-Accept: c3VyZWx5IG5vdCB0aGUga2V5IQ==\r\n"])
+def test_an_endpoint_that_has_not_read_the_key_is_no_websocket(h2_scripted, accept):
+    def script(connection):
+        connection.read_head()
+        connection.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                        b"Connection: Upgrade\r\n" + accept + b"\r\n")
+        connection.read_to_end()
+    port, origin = h2_scripted(script)
+    with H2Client(port) as client:
+        extended_connect(client, 1)
+        client.read_until(lambda: client.reply(1).ended)
+        assert client.reply(1).status == 502
+    [line] = origin.balancer.wait_access(1)
+    assert line["reason"] == "upstream_bad"
 
 
 def test_a_websocket_that_the_endpoint_refuses_is_an_answer(h2):
