@@ -12,6 +12,8 @@ import threading
 import time
 import urllib.parse
 
+from accepting import Acceptor, stop_listening
+
 FIELDS = {"X-Consul-KnownLeader": "true", "X-Consul-LastContact": "0"}
 
 
@@ -154,7 +156,8 @@ class FakeConsul:
         self._next = collections.deque()
         self._kicks = 0
         self._changed = threading.Condition()
-        self._listener, self._connections, self._threads = None, set(), []
+        self._listener, self._connections = None, set()
+        self._acceptor = Acceptor(self._begin)
         self.start()
 
     @property
@@ -195,42 +198,26 @@ class FakeConsul:
     def start(self):
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=512)
         self.port = self._listener.getsockname()[1]
-        self._run(self._accept, self._listener)
+        self._acceptor.listen(self._listener)
 
     def stop(self):
         """Refuses connections and ends those there are."""
-        # A closed socket alone would not wake the thread that accepts on it.
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        stop_listening(self._listener)
         with self._changed:
             self._kicks += 1
             self._changed.notify_all()
             for connection in self._connections:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(10)
-            assert not thread.is_alive(), "the fake agent does not end"
-        self._threads = []
+        self._acceptor.join()
 
-    def _run(self, target, *arguments):
-        thread = threading.Thread(target=target, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self, listener):
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with self._changed:
-                self.n_connections += 1
-                self._connections.add(connection)
-                if listener.fileno() < 0:  # stopped meanwhile
-                    connection.shutdown(socket.SHUT_RDWR)
-            self._run(self._serve, connection, listener)
+    def _begin(self, connection, listener):
+        with self._changed:
+            self.n_connections += 1
+            self._connections.add(connection)
+            if listener.fileno() < 0:  # stopped meanwhile
+                connection.shutdown(socket.SHUT_RDWR)
+        return lambda: self._serve(connection, listener)
 
     def _serve(self, connection, listener):
         with connection, contextlib.suppress(OSError):

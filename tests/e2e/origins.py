@@ -9,7 +9,6 @@ What a request's query asks for: status=503, bytes=100000 (body size), delay=0.5
 answer), chunked=1, drip=0.05 (seconds between the pieces of the body), close=1 (Connection: close).
 """
 import argparse
-import itertools
 import json
 import pathlib
 import signal
@@ -20,6 +19,7 @@ import threading
 import time
 import urllib.parse
 
+from accepting import Acceptor, stop_listening
 from ports import bind_free
 from waiting import wait_until
 
@@ -154,7 +154,7 @@ class Origin:
         self._listener.listen(1024)
         self.port = self._listener.getsockname()[1]
         self._closed = False
-        threading.Thread(target=self._accept, daemon=True).start()
+        Acceptor(self._begin).listen(self._listener)
 
     def __enter__(self):
         return self
@@ -169,11 +169,7 @@ class Origin:
     def close(self):
         """Stops listening and cuts every connection."""
         self._closed = True
-        try:
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
-        except OSError:
-            pass
-        self._listener.close()
+        stop_listening(self._listener)
         self.cut_connections()
 
     def cut_connections(self):
@@ -189,18 +185,12 @@ class Origin:
         with self._lock:
             return len(self._connections)
 
-    def _accept(self):
-        for number in itertools.count():
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = Connection(sock, number)
-            with self._lock:
-                self.accepted += 1
-                self._connections.add(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+    def _begin(self, sock, _):
+        with self._lock:
+            connection = Connection(sock, self.accepted)
+            self.accepted += 1
+            self._connections.add(connection)
+        return lambda: self._serve(connection)
 
     def _serve(self, connection):
         try:

@@ -8,6 +8,7 @@ import itertools
 import socket
 import threading
 
+from accepting import Acceptor, stop_listening
 from ports import free_port
 from waiting import wait_until
 
@@ -83,11 +84,12 @@ class ScriptedOrigin:
         self.connections = []
         self.errors = []
         self._numbers = itertools.count()
-        self._listeners, self._threads = [], []
+        self._listeners = []
+        self._acceptor = Acceptor(self._begin)
         port = self._bind(n_addresses, receive_buffer)
         for listener in self._listeners:
             listener.listen(128)
-            self._start(self._accept, listener)
+            self._acceptor.listen(listener)
         self.addresses = [f"127.0.0.{i + 1}:{port}" for i in range(n_addresses)]
 
     def _bind(self, n_addresses, receive_buffer, tries=20):
@@ -109,21 +111,10 @@ class ScriptedOrigin:
                 return self._bind(n_addresses, receive_buffer, tries - 1)
         return port
 
-    def _start(self, target, *arguments):
-        thread = threading.Thread(target=target, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self, listener):
-        while True:
-            try:
-                sock, _ = listener.accept()
-            except OSError:
-                return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = ScriptedConnection(sock, next(self._numbers))
-            self.connections.append(connection)
-            self._start(self._serve, connection)
+    def _begin(self, sock, _):
+        connection = ScriptedConnection(sock, next(self._numbers))
+        self.connections.append(connection)
+        return lambda: self._serve(connection)
 
     def _serve(self, connection):
         try:
@@ -147,9 +138,7 @@ class ScriptedOrigin:
 
     def close_listener(self, i):
         """Refuses connections to the i-th address from now on; idempotent."""
-        if self._listeners[i].fileno() >= 0:
-            self._listeners[i].shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
-            self._listeners[i].close()
+        stop_listening(self._listeners[i])
 
     def close(self):
         for i in range(len(self._listeners)):
@@ -159,9 +148,7 @@ class ScriptedOrigin:
                 connection.sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
-        for thread in self._threads:
-            thread.join(10)
-            assert not thread.is_alive(), "a script of the origin does not end"
+        self._acceptor.join()
         if self.errors:
             raise self.errors[0]
 
