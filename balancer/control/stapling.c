@@ -227,7 +227,7 @@ static void take_certificate(struct subject *subject, const struct certificate *
     const char *why = prepare(subject, certificate);
     if (why == NULL)
         wait_s(subject, 0);
-    else
+    else if (!certificate->is_placeholder)
         log_event(LOG_WARN, "ocsp_skipped", LOG_STR("file", file_of(subject)),
                   LOG_STR("reason", why));
 }

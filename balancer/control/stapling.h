@@ -3,7 +3,7 @@
  * and put where handshakes find them. A good one is fetched again at half of what is left of its
  * validity. After a failure it stays until that ends, and the responder is asked again with
  * growing, random waits. One that says "revoked" is an error and not stapled, nor is what was there
- * before: as nginx and HAProxy have it. Control's thread and loop.
+ * before, as nginx has it. Control's thread and loop.
  */
 #ifndef QUOIT_BALANCER_CONTROL_STAPLING_H
 #define QUOIT_BALANCER_CONTROL_STAPLING_H

@@ -80,6 +80,15 @@ static void begin_endpoint(size_t i)
     assert(sticky_value(SPAN("0123456789abcdef"), "web", id, house.endpoints[i]->cookie) == 0);
 }
 
+static void add_rules(struct conf_header_rules *rules)
+{
+    static char *removed[] = {(char *)"Cookie", (char *)"A"};
+    static struct conf_pair set[] = {{(char *)"Server", (char *)"x"}, {(char *)"B", (char *)""}};
+    static struct conf_pair added[] = {{(char *)"A", (char *)"1"}};
+    *rules = (struct conf_header_rules){
+        .remove = removed, .set = set, .add = added, .n_remove = 2, .n_set = 2, .n_add = 1};
+}
+
 static void configure_house(void)
 {
     static struct conf_cidr anybody; /* 0.0.0.0/0 */
@@ -104,6 +113,8 @@ static void configure_house(void)
         .sticky = {.name = (char *)"S", .path = (char *)"/", .strip = true},
     };
     house.route_conf = (struct conf_route){.path = (char *)"/"};
+    add_rules(&house.route_conf.request_headers);
+    add_rules(&house.listener_conf.response_headers);
     house.conf = (struct conf){
         .pools = &house.pool_conf,
         .n_pools = 1,
@@ -650,6 +661,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!house.is_ready)
         build_house();
     house.pool_conf.max_connections = size % 3; /* none, or so few that clients wait for them */
+    house.route_conf.request_headers.n = house.listener_conf.response_headers.n = size % 2;
     begin();
     struct script script = {data, data + size};
     for (int steps = 0; script.at < script.end && steps < 200; steps++) {
