@@ -45,6 +45,20 @@ static void be_secure(struct client *client)
                       REASON_CLIENT_IDLE);
 }
 
+/* A person looking for a mistake is told; others have never asked for HTTP here. */
+static void answer_http(const struct client *client)
+{
+    const struct span answer = SPAN("HTTP/1.1 400 Bad Request\r\n"
+                                    "Server: quoit\r\n"
+                                    "Content-Type: text/plain\r\n"
+                                    "Content-Length: 40\r\n"
+                                    "Connection: close\r\n"
+                                    "\r\n"
+                                    "400 Bad Request: this port speaks HTTPS\n");
+    if (tls_heard_http(&client->conn))
+        tls_answer_plainly(&client->conn, answer);
+}
+
 bool client_tls_go_on(struct client *client)
 {
     const char *text;
@@ -56,6 +70,7 @@ bool client_tls_go_on(struct client *client)
     case TLS_FAILED:
         reason = tls_failure(&client->conn, &text);
         say_failed(client, reason, text);
+        answer_http(client);
         client_refuse(client, reason);
         return false;
     case TLS_UNHEARD: /* who closes without a word looks whether we are alive */

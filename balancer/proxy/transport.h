@@ -70,6 +70,12 @@ enum tls_progress tls_progress(const struct conn *conn);
 /* Why it failed, and OpenSSL's word for it (never NULL). */
 enum reason tls_failure(const struct conn *conn, const char **ret_text);
 
+/* Whether what failed it is a request that came without TLS. */
+bool tls_heard_http(const struct conn *conn);
+
+/* Sends bytes without TLS, behind a handshake that has failed; as much as goes at once. */
+void tls_answer_plainly(const struct conn *conn, struct span bytes);
+
 /* What came of the handshake, valid while the connection is. */
 struct tls_facts {
     bool is_resumed;

@@ -624,6 +624,18 @@ enum reason tls_failure(const struct conn *conn, const char **ret_text)
     return channel->failure;
 }
 
+bool tls_heard_http(const struct conn *conn)
+{
+    int reason = ERR_GET_REASON(channel_of(conn)->failure_code);
+    return reason == SSL_R_HTTP_REQUEST || reason == SSL_R_HTTPS_PROXY_REQUEST;
+}
+
+void tls_answer_plainly(const struct conn *conn, struct span bytes)
+{
+    assert(tls_progress(conn) == TLS_FAILED);
+    (void)send(conn->fd, bytes.p, bytes.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 void tls_facts(const struct conn *conn, struct tls_facts *ret_facts)
 {
     *ret_facts = (struct tls_facts){0};

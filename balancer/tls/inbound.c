@@ -16,6 +16,7 @@
 #include "balancer/tls/files.h"
 #include "balancer/tls/names.h"
 #include "balancer/tls/ocsp.h"
+#include "balancer/tls/scope.h"
 #include "balancer/tls/tickets.h"
 
 #define KEY_SIZE 64
@@ -37,7 +38,8 @@ struct inbound_set {
     struct names names;
     struct context *contexts; /* the first is the default */
     size_t n_contexts;
-    X509_STORE *authorities; /* of clients' certificates; NULL: they are not asked for any */
+    uint8_t scope[SCOPE_BYTES]; /* of its sessions */
+    X509_STORE *authorities;    /* of clients' certificates; NULL: they are not asked for any */
     STACK_OF(X509_NAME) * authority_names;
 };
 
@@ -165,18 +167,18 @@ static bool set_words(SSL_CTX *ssl, const struct inbound *inbound, const struct 
     return true;
 }
 
-static void set_tickets(SSL_CTX *ssl, const struct inbound *inbound)
+static void set_tickets(SSL_CTX *ssl, const struct inbound_set *set)
 {
-    const struct conf_tls *conf = inbound->conf;
+    const struct conf_tls *conf = set->inbound->conf;
     (void)SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
-    (void)SSL_CTX_set_session_id_context(ssl, (const unsigned char *)inbound->key,
-                                         (unsigned)strnlen(inbound->key, SSL_MAX_SID_CTX_LENGTH));
+    (void)SSL_CTX_set_session_id_context(ssl, set->scope, sizeof set->scope);
     if (!conf->has_tickets) {
         (void)SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
         (void)SSL_CTX_set_num_tickets(ssl, 0);
         return;
     }
     (void)SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, on_ticket);
+    (void)SSL_CTX_set_session_ticket_cb(ssl, NULL, scope_admit, NULL);
     (void)SSL_CTX_set_timeout(ssl, (long)(conf->ticket_rotation_ms / 1000));
     /* Clients use one several times; a second one costs each handshake as much as the first. */
     (void)SSL_CTX_set_num_tickets(ssl, 1);
@@ -231,7 +233,7 @@ static int make_context(struct context *context, const struct tls_report *report
     (void)SSL_CTX_set_tlsext_servername_callback(ssl, on_name);
     SSL_CTX_set_alpn_select_cb(ssl, on_protocols, (void *)inbound);
     (void)SSL_CTX_set_tlsext_status_cb(ssl, on_status);
-    set_tickets(ssl, inbound);
+    set_tickets(ssl, context->set);
     set_client_auth(ssl, context->set);
     bool is_done = set_words(ssl, inbound, report) && add_certificates(context, report);
     return is_done ? 0 : -EINVAL;
@@ -354,6 +356,15 @@ static int load_authorities(struct inbound_set *set, const struct tls_report *re
     return 0;
 }
 
+/* After the files it is made of have been loaded: one that cannot be read now has just gone. */
+static int load_scope(struct inbound_set *set, const struct tls_report *report)
+{
+    const struct conf_tls *conf = set->inbound->conf;
+    if (scope_of(conf, set->inbound->key, set->scope) == 0)
+        return 0;
+    return fail_authorities(set, "client_ca_file", conf->client_ca_file, report);
+}
+
 static int collect_names(struct inbound_set *set)
 {
     for (size_t i = 0; i < set->n_certificates; i++) {
@@ -416,6 +427,8 @@ static int load_set(struct inbound *inbound, const struct tls_report *report,
     int rc = load_certificates(set, report);
     if (rc == 0)
         rc = load_authorities(set, report);
+    if (rc == 0)
+        rc = load_scope(set, report);
     if (rc == 0)
         rc = collect_names(set);
     if (rc == 0)

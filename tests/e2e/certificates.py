@@ -1,6 +1,7 @@
 """Certificates for tests, made by openssl: an authority, leaves of both kinds of keys, a CRL."""
 import pathlib
 import subprocess
+import time
 
 
 def openssl(*arguments, stdin=None, folder=None):
@@ -49,9 +50,9 @@ class Authority:
             "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]
         openssl("genpkey", *how, "-out", path)
 
-    def issue(self, name, *sans, kind="ec", days=10, file=None, more=()):
-        """sans: "DNS:…" or "IP:…"; the names of the certificate. days < 0: it has expired. more:
-        lines of further extensions."""
+    def issue(self, name, *sans, kind="ec", days=10, file=None, more=(), seconds=None):
+        """sans: "DNS:…" or "IP:…"; the names of the certificate. days < 0: it has expired;
+        seconds: until it does. more: lines of further extensions."""
         stem = self.folder / (file or name.replace("*", "_") + "." + kind)
         pair = Pair(f"{stem}.crt", f"{stem}.key")
         self._make_key(pair.key, kind)
@@ -59,28 +60,28 @@ class Authority:
         extensions = self.folder / "extensions.cnf"
         lines = [f"subjectAltName={','.join(sans)}"] if sans else []
         extensions.write_text("".join(f"{line}\n" for line in [*lines, *more]))
-        dates = ["-days", days]
         if days < 0:
-            dates = ["-not_before", "20200101000000Z", "-not_after", "20210101000000Z"]
-        if days < 0:
-            self._issue_expired(request, extensions, pair, dates)
+            self._issue_until("20210101000000Z", request, extensions, pair)
+        elif seconds:
+            end = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + seconds))
+            self._issue_until(end, request, extensions, pair)
         else:
             pair.cert.write_bytes(openssl(
                 "x509", "-req", "-CA", self.cert, "-CAkey", self.key, "-CAcreateserial",
-                "-extfile", extensions, *dates, stdin=request))
+                "-extfile", extensions, "-days", days, stdin=request))
         return pair
 
-    def _issue_expired(self, request, extensions, pair, _dates):
+    def _issue_until(self, end, request, extensions, pair):
         """openssl ca can set both dates; x509 of this version cannot."""
-        source = self.folder / "expired.csr"
+        source = self.folder / "until.csr"
         source.write_bytes(request)
-        policy = self.folder / "expired.cnf"
+        policy = self.folder / "until.cnf"
         policy.write_text(
             f"[ca]\ndefault_ca=d\n[d]\ndatabase={self.folder}/{self.name}.index\n"
             f"new_certs_dir={self.folder}\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n"
             "unique_subject=no\n[p]\ncommonName=supplied\n")
         openssl("ca", "-batch", "-config", policy, "-cert", self.cert, "-keyfile", self.key,
-                "-startdate", "20200101000000Z", "-enddate", "20210101000000Z", "-notext",
+                "-startdate", "20200101000000Z", "-enddate", end, "-notext",
                 "-extfile", extensions, "-in", source, "-out", pair.cert)
 
     def crl(self, *revoked):

@@ -3,6 +3,7 @@ import hashlib
 import http.client
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -16,6 +17,7 @@ from http_client import RawClient, get
 from load import keys
 from ports import free_port
 from quoit_process import run_quoit, static_pool
+from scripted import values_of
 from waiting import wait_until
 
 
@@ -248,6 +250,88 @@ def test_required_certificates_are_required_and_checked(quoit, origins, authorit
         "quoit_client_connections_refused_total", reason="tls_certificate") == 3
 
 
+def resumes(port, made, session):
+    """Whether a connection with this session is served, and resumes it; False: it is refused."""
+    try:
+        with connect(port, made, session=session) as sock:
+            ask(sock)
+            return sock.session_reused
+    except (ssl.SSLError, ConnectionError, http.client.BadStatusLine):
+        return False
+
+
+def session_of(port, made):
+    with connect(port, made) as sock:
+        ask(sock)
+        return sock.session
+
+
+@pytest.fixture(params=(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3), ids=("1.2", "1.3"))
+def limited(request, authority):
+    """limited(pair) makes a client's context with a certificate, or without, of one version."""
+    def make(pair=None):
+        made = context(authority, maximum_version=request.param)
+        if pair:
+            made.load_cert_chain(pair.cert, pair.key)
+        return made
+    return make
+
+
+def test_a_resumed_session_is_still_the_clients(quoit, origins, authority, pairs, limited):
+    origin, = origins()
+    balancer = listener(quoit, [origin], pairs["a"], client_auth="required",
+                        client_ca_file=str(authority.cert),
+                        configuration={"client": {"subject_header": "X-Client"}})
+    made = limited(pairs["client"])
+    assert resumes(balancer.port, made, session_of(balancer.port, made))
+    assert [r.header("x-client") for r in origin.requests] == ["CN=client one"] * 2
+
+
+def test_a_session_ends_when_its_certificate_is_revoked(quoit, origins, authority, pairs, limited,
+                                                        tmp_path):
+    client = authority.issue("revoked later", file=tmp_path.name)
+    crl = tmp_path / "clients.crl"
+    shutil.copy(authority.crl(), crl)
+    balancer = listener(quoit, origins(), pairs["a"], client_auth="required",
+                        client_ca_file=str(authority.cert), client_crl_file=str(crl))
+    made = limited(client)
+    session = session_of(balancer.port, made)
+    assert resumes(balancer.port, made, session)
+    shutil.copy(authority.crl(client), crl)
+    balancer.signal(signal.SIGHUP)
+    wait_until(lambda: not resumes(balancer.port, made, session), what="the ticket is refused")
+    wait_until(lambda: balancer.metrics().sum(
+        "quoit_client_connections_refused_total", reason="tls_certificate") >= 1)
+
+
+def test_a_session_ends_with_its_certificate(quoit, origins, authority, pairs, limited, tmp_path):
+    balancer = listener(quoit, origins(), pairs["a"], client_auth="required",
+                        client_ca_file=str(authority.cert))
+    client = authority.issue(tmp_path.name, seconds=8)
+    made = limited(client)
+    session = session_of(balancer.port, made)
+    assert resumes(balancer.port, made, session)
+    wait_until(lambda: not resumes(balancer.port, made, session), 20, interval=0.5)
+
+
+@pytest.mark.parametrize("auth", ("none", "optional"))
+def test_a_session_without_certificate_is_none_where_it_is_required(
+        quoit, origins, authority, pairs, limited, auth, tmp_path):
+    """Two processes of a fleet, with the same keys of tickets, that do not ask for the same."""
+    keys_file = tmp_path / "keys"
+    keys_file.write_bytes(os.urandom(80))
+    shared = {"ticket_file": str(keys_file), "client_ca_file": str(authority.cert)}
+    if auth == "none":
+        first = listener(quoit, origins(), pairs["a"], ticket_file=str(keys_file))
+    else:
+        first = listener(quoit, origins(), pairs["a"], client_auth=auth, **shared)
+    second = listener(quoit, origins(), pairs["a"], client_auth="required", **shared)
+    made = limited()
+    session = session_of(first.port, made)
+    assert resumes(first.port, made, session)
+    assert not resumes(second.port, made, session)
+
+
 def test_a_handshake_has_a_deadline(quoit, origins, pairs):
     balancer = listener(quoit, origins(), pairs["a"], handshake_timeout="300ms")
     for data in (b"", b"\x16\x03\x01"):
@@ -261,13 +345,27 @@ def test_a_handshake_has_a_deadline(quoit, origins, pairs):
 def test_what_is_no_tls_is_counted_and_closed(quoit, origins, pairs):
     balancer = listener(quoit, origins(), pairs["a"])
     with RawClient(balancer.port) as client:
-        client.send(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        client.send(bytes(1000))
         assert b"HTTP" not in client.read_to_end()
     with RawClient(balancer.port) as client:
         client.half_close()  # a look whether somebody is there
         client.read_to_end()
     assert balancer.metrics().sum(
         "quoit_client_connections_refused_total", reason="tls_failed") == 1
+
+
+@pytest.mark.parametrize("begin", (b"GET /", b"HEAD /", b"POST /", b"PUT /", b"CONNECT a:80"))
+def test_a_request_without_tls_is_told_so(quoit, origins, pairs, begin):
+    balancer = listener(quoit, origins(), pairs["a"])
+    with RawClient(balancer.port) as client:
+        client.send(begin + b" HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        head, _, body = client.read_to_end().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert values_of(head + b"\r\n\r\n", b"content-length") == [b"%d" % len(body)]
+    assert b"HTTPS" in body
+    wait_until(lambda: balancer.metrics().sum(
+        "quoit_client_connections_refused_total", reason="tls_failed") == 1)
+    assert not balancer.access()
 
 
 def test_renegotiation_is_refused(quoit, origins, pairs):
