@@ -263,10 +263,19 @@ static enum step begin_response(struct request *r)
     return STEP_RELAY;
 }
 
+/* To a client of HTTP/2 any 2xx says that its tunnel is open (RFC 8441 section 5, RFC 9110 section
+ * 9.3.6), and what comes behind it is taken for WebSocket. */
+static bool seems_to_switch(const struct request *r)
+{
+    return r->client->carrier != NULL && r->wants_upgrade && r->response.status / 100 == 2;
+}
+
 static enum step response_done(struct request *r)
 {
     if (r->response.status == 101)
         return switch_protocols(r);
+    if (seems_to_switch(r))
+        return attempt_failed(r, REASON_UPSTREAM_BAD);
     return r->response.status < 200 ? pass_interim(r) : begin_response(r);
 }
 

@@ -146,8 +146,9 @@ class Origin:
         self._connections, self._lock = set(), threading.Lock()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.socket(family)
+        # Whoever takes the place of this one shall not have to wait for its connections to go.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if port:
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._listener.bind((host, port))
         else:
             bind_free(self._listener, host)

@@ -1,6 +1,4 @@
 """HTTP/2 clients: requests, bodies, trailers, interim responses, tunnels, windows, draining."""
-import base64
-import hashlib
 import signal
 import subprocess
 
@@ -10,6 +8,7 @@ from h2_client import CANCEL, H2Client, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR
 from quoit_process import static_pool
 from scripted import lines_of, reply, values_of
 from waiting import wait_until
+from websocket_client import accept_of
 
 
 BASE = {"listener": {"http2": "on"}, "workers": 2}
@@ -389,16 +388,9 @@ def extended_connect(client, stream, protocol="websocket", fields=()):
         (":authority", "chat.example"), ("sec-websocket-version", "13"), *fields], end=False))
 
 
-def websocket_accept(head):
-    """What proves to have read the key of a handshake (RFC 6455 section 4.2.2)."""
-    [key] = values_of(head, b"sec-websocket-key")
-    digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
-    return base64.b64encode(digest)
-
-
 def test_a_websocket_over_http_2_reaches_an_endpoint_over_http_1(h2_scripted):
     def script(connection):
-        accept = websocket_accept(connection.read_head())
+        accept = accept_of(connection.read_head())
         connection.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                         b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept +
                         b"\r\nSec-WebSocket-Protocol: chat\r\n\r\nhello")
@@ -445,12 +437,19 @@ def test_an_endpoint_that_has_not_read_the_key_is_no_websocket(h2_scripted, acce
     assert line["reason"] == "upstream_bad"
 
 
-def test_a_websocket_that_the_endpoint_refuses_is_an_answer(h2):
-    port, _, _ = h2()
+@pytest.mark.parametrize("status", (200, 204))
+def test_an_answer_that_is_no_tunnel_does_not_look_like_one(h2_scripted, status):
+    """Any 2xx would open it, and the body would be read as WebSocket."""
+    def script(connection):
+        while True:
+            connection.read_head()
+            connection.send(b"HTTP/1.1 %d OK\r\nContent-Length: 0\r\n\r\n" % status)
+    port, origin = h2_scripted(script, retries=0)
     with H2Client(port) as client:
         extended_connect(client, 1)
-        client.read_until(lambda: client.reply(1).ended)
-        assert client.reply(1).status == 200  # an ordinary one, with a body and an end
+        assert client.wait_reply(1).status == 502
+        assert client.get(3).status == status
+    assert [line["reason"] for line in origin.balancer.wait_access(2)] == ["upstream_bad", "ok"]
 
 
 def test_other_protocols_are_not_implemented(h2):

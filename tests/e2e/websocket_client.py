@@ -3,17 +3,33 @@
 Both kinds have the same face: heads of the answer, bytes both ways, an end, a reset. Frames of
 WebSocket (RFC 6455 section 5.2) are made and read by hand, so that a test says what each byte is.
 """
+import base64
+import hashlib
 import socket
 import ssl
 import struct
 
 from h2_client import H2Client, CANCEL
 from http_client import RawClient
+from scripted import values_of
 
 TEXT, BINARY, CLOSE, PING, PONG, MORE = 1, 2, 8, 9, 10, 0
-SWITCH = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-          b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
 CHUNK = 16384
+
+
+def accept_of(head):
+    """What proves to have read the key of a handshake (RFC 6455 section 4.2.2)."""
+    [key] = values_of(head, b"sec-websocket-key")
+    digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    return base64.b64encode(digest)
+
+
+def switch(head, *fields):
+    """An endpoint's answer that opens the tunnel which head asks for."""
+    return b"\r\n".join([
+        b"HTTP/1.1 101 Switching Protocols", b"Upgrade: websocket", b"Connection: Upgrade",
+        b"Sec-WebSocket-Accept: " + accept_of(head), *(b"%s: %s" % field for field in fields),
+        b"", b""])
 
 
 def frame(kind, payload=b"", last=True, masked=True):
@@ -120,7 +136,7 @@ class OverHttp2:
     def answer(self):
         self.client.read_until(lambda: self.reply.heads)
         [(_, status), *fields] = self.reply.heads[0]
-        return (101 if status == "200" and not self.reply.ended else int(status),
+        return (101 if status == "200" else int(status),  # RFC 8441 section 5
                 [(name.encode(), value.encode()) for name, value in fields])
 
     def goes_on(self):
