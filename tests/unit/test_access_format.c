@@ -72,6 +72,19 @@ static void test_the_json_line_has_every_field(void **state)
                         "\"referer\":\"http://r/\",\"user_agent\":\"curl/7.88.1\"}\n");
 }
 
+static void test_a_call_of_grpc_shows_its_status_also_if_that_is_zero(void **state)
+{
+    (void)state;
+    struct access_entry entry = usual();
+    assert_null(strstr(format(CONF_ACCESS_JSON, &entry), "grpc_status"));
+    entry.is_grpc = true;
+    assert_non_null(
+        strstr(format(CONF_ACCESS_JSON, &entry), "\"reason\":\"ok\",\"grpc_status\":0,"));
+    entry.grpc_code = GRPC_UNAVAILABLE;
+    assert_non_null(
+        strstr(format(CONF_ACCESS_COMBINED, &entry), " reason=ok grpc_status=14 pool=images"));
+}
+
 static void test_a_request_that_could_not_be_read_still_has_its_line(void **state)
 {
     (void)state;
@@ -147,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_combined_line_reads_as_other_servers_write_it),
         cmocka_unit_test(test_the_json_line_has_every_field),
+        cmocka_unit_test(test_a_call_of_grpc_shows_its_status_also_if_that_is_zero),
         cmocka_unit_test(test_a_request_that_could_not_be_read_still_has_its_line),
         cmocka_unit_test(test_what_a_client_sends_cannot_forge_a_line_or_a_field),
         cmocka_unit_test(test_lines_of_huge_requests_are_bounded_and_stay_valid),

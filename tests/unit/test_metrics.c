@@ -280,6 +280,19 @@ static void test_counters_are_summed_over_workers(void **state)
     assert_true(value_of("quoit_pool_responses_total", "{pool=\"images\",code=\"none\"}") == 0);
 }
 
+static void test_statuses_of_grpc_are_those_of_pools_that_have_had_a_call(void **state)
+{
+    struct world *world = *state;
+    render(world);
+    assert_false(has_sample("quoit_pool_grpc_responses_total", "{pool=\"images\",code=\"OK\"}"));
+    for (unsigned i = 0; i < WORKERS; i++)
+        counter_add(&world->pools[0].locals[i].stats.grpc_codes[GRPC_UNAVAILABLE], 2);
+    render(world);
+    assert_true(value_of("quoit_pool_grpc_responses_total",
+                         "{pool=\"images\",code=\"UNAVAILABLE\"}") == 2 * WORKERS);
+    assert_true(value_of("quoit_pool_grpc_responses_total", "{pool=\"images\",code=\"OK\"}") == 0);
+}
+
 static void test_open_connections_never_fall_below_zero(void **state)
 {
     struct world *world = *state;
@@ -433,6 +446,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_WORLD(test_a_fresh_process_has_a_valid_page),
         IN_WORLD(test_counters_are_summed_over_workers),
+        IN_WORLD(test_statuses_of_grpc_are_those_of_pools_that_have_had_a_call),
         IN_WORLD(test_open_connections_never_fall_below_zero),
         IN_WORLD(test_label_values_are_escaped),
         IN_WORLD(test_histograms_are_cumulative_seconds),
