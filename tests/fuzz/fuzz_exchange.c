@@ -372,15 +372,18 @@ static void send_post(int fd, uint8_t which)
 {
     char text[256];
     unsigned length = which >> 3u & 1u ? 50000u : 5u;
-    bool is_json = (which >> 4u & 1u) != 0;
-    int n = snprintf(text, sizeof text,
-                     "POST /p HTTP/1.1\r\nHost: h\r\nX-Number-5d1e72: %u\r\n%s%s"
-                     "Content-Length: %u\r\n\r\n%s",
-                     ++scene.n_posts, is_json ? "Content-Type: application/json\r\n" : "",
-                     which >> 5u & 1u ? "Expect: 100-continue\r\n" : "", length,
-                     which & 1u ? ""
-                     : is_json  ? "{\"id\""
-                                : "12345");
+    bool is_json = (which >> 4u & 1u) != 0, is_call = (which >> 6u & 1u) != 0;
+    const char *type = is_json   ? "Content-Type: application/json\r\n"
+                       : is_call ? "Content-Type: application/grpc\r\ngrpc-timeout: 5S\r\n"
+                                 : "";
+    int n =
+        snprintf(text, sizeof text,
+                 "POST /p HTTP/1.1\r\nHost: h\r\nX-Number-5d1e72: %u\r\n%s%s"
+                 "Content-Length: %u\r\n\r\n%s",
+                 ++scene.n_posts, type, which >> 5u & 1u ? "Expect: 100-continue\r\n" : "", length,
+                 which & 1u ? ""
+                 : is_json  ? "{\"id\""
+                            : "12345");
     put(fd, text, (size_t)n);
 }
 
