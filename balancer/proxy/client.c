@@ -233,7 +233,7 @@ static void close_politely(struct client *client)
 
 void client_part(struct client *client)
 {
-    end_session(client, REASON_OK);
+    end_session(client, client->session->reason);
     client->conn.ops = &client_ops;
     close_politely(client);
     conn_update(&client->conn);

@@ -142,6 +142,17 @@ def test_floods_of_control_frames_are_cut_off(h2, bytes_of):
         expect_cut(client, balancer, "http2_flood")
 
 
+def test_what_a_connection_that_is_cut_off_had_asked_for_is_logged_as_that(h2):
+    balancer = h2()
+    with H2Client(balancer.port) as client:
+        client.request(1, "/slow?delay=30")
+        wait_until(lambda: balancer.metrics().sum("quoit_endpoint_requests_in_flight") == 1)
+        send_in_parts(client, [frame(6, payload=b"12345678")] * 10000)
+        client.wait_closed()
+    [line] = balancer.wait_access(1)
+    assert line["target"] == "/slow?delay=30" and line["reason"] == "http2_flood"
+
+
 def test_pings_whose_answers_nobody_reads_are_cut_off(h2):
     balancer = h2()
     with H2Client(balancer.port, receive_buffer=4096) as client:
