@@ -77,6 +77,12 @@ void h2_answers_end_head(struct h2_session *session, const nghttp2_frame *frame)
         h2_stream_make_ready(stream);
 }
 
+static void settings_came(struct h2_link *link)
+{
+    h2_link_came_up(link);
+    h2_link_offer(link);
+}
+
 static void told_to_go_away(struct h2_session *session)
 {
     struct h2_link *link = link_of(session);
@@ -91,7 +97,7 @@ void h2_answers_frame_received(struct h2_session *session, const nghttp2_frame *
     switch (frame->hd.type) {
     case NGHTTP2_SETTINGS:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0)
-            h2_link_came_up(link_of(session));
+            settings_came(link_of(session));
         break;
     case NGHTTP2_GOAWAY:
         told_to_go_away(session);

@@ -35,7 +35,7 @@ static bool is_open(const struct h2_link *link)
 static uint32_t most_streams(const struct h2_link *link)
 {
     uint32_t most = link->pool->http2_max_streams;
-    if (link->phase == H2_LINK_OPENING)
+    if (link->session.ng == NULL || link->phase == H2_LINK_OPENING)
         return local_of(link)->protocol == ENDPOINT_HTTP_1 ? 1 : most;
     uint32_t theirs = nghttp2_session_get_remote_settings(link->session.ng,
                                                           NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
@@ -60,6 +60,27 @@ static bool is_used_up(const struct h2_link *link)
             nghttp2_session_check_request_allowed(link->session.ng) == 0);
 }
 
+static void set_listed(struct h2_link *link, bool is_listed)
+{
+    if (is_listed && !link->is_listed)
+        LIST_INSERT_HEAD(&local_of(link)->links, link, link);
+    else if (!is_listed && link->is_listed)
+        LIST_REMOVE(link, link);
+    link->is_listed = is_listed;
+}
+
+void h2_link_offer(struct h2_link *link)
+{
+    if (!link->is_retired && link->session.n_streams < most_streams(link))
+        set_listed(link, true);
+}
+
+void h2_link_retire(struct h2_link *link)
+{
+    link->is_retired = true;
+    set_listed(link, false);
+}
+
 struct h2_link *h2_link_find(struct worker *worker, struct endpoint *endpoint, uint64_t since_us)
 {
     struct h2_link *link, *next;
@@ -67,7 +88,9 @@ struct h2_link *h2_link_find(struct worker *worker, struct endpoint *endpoint, u
         next = LIST_NEXT(link, link);
         if (is_worn(link) || is_used_up(link))
             h2_link_retire(link);
-        else if (link->session.n_streams < most_streams(link) && link->opened_us >= since_us)
+        else if (link->session.n_streams >= most_streams(link))
+            set_listed(link, false); /* until one of them ends */
+        else if (link->opened_us >= since_us)
             return link;
     }
     return NULL;
@@ -120,13 +143,6 @@ static void close_link(struct h2_link *link, int error)
     h2_session_end(&link->session, NGHTTP2_CANCEL);
     conn_close(&link->conn);
     bury_if_done(link);
-}
-
-void h2_link_retire(struct h2_link *link)
-{
-    if (!link->is_retired)
-        LIST_REMOVE(link, link);
-    link->is_retired = true;
 }
 
 /* Says farewell: nothing of anybody's is on it. */
@@ -305,7 +321,11 @@ static uint32_t reset_code(const struct h2_stream *stream)
 
 static void freed(struct h2_session *session)
 {
-    bury_if_done(link_of(session));
+    struct h2_link *link = link_of(session);
+    if (is_open(link))
+        h2_link_offer(link);
+    else
+        bury_if_done(link);
 }
 
 static const struct h2_role role = {
@@ -482,7 +502,7 @@ int h2_link_open(struct worker *worker, struct endpoint *endpoint, const struct 
         .endpoint = endpoint_ref(endpoint), .pool = pool, .opened_us = now_us, .heard_us = now_us};
     conn_init(&link->conn, worker, fd, &link_ops);
     h2_session_init(&link->session, &role, &link->conn, &local->stats.bytes_in);
-    LIST_INSERT_HEAD(&local->links, link, link);
+    set_listed(link, true);
     LIST_INSERT_HEAD(&worker->links, link, worker_link);
     rc = dial_tls(&link->conn, pool, endpoint, protocols_of(pool));
     if (rc != 0) {

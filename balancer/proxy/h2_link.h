@@ -33,12 +33,13 @@ enum h2_link_phase { H2_LINK_OPENING, H2_LINK_UP };
 struct h2_link {
     struct conn conn; /* first: conn_ops get it */
     struct h2_session session;
-    LIST_ENTRY(h2_link) link;        /* the endpoint's, while it may take streams */
+    LIST_ENTRY(h2_link) link;        /* the endpoint's, of those that may take streams */
     LIST_ENTRY(h2_link) worker_link; /* the worker's, while it is open */
     struct endpoint *endpoint;       /* a reference */
     const struct conf_pool *pool;
     enum h2_link_phase phase;
-    bool is_retired; /* not in the endpoint's list */
+    bool is_listed;  /* in the endpoint's list: there may be room for one more stream */
+    bool is_retired; /* takes no more */
     bool is_idle;    /* counted among the endpoint's idle connections */
     bool was_told;   /* GOAWAY has come */
     uint32_t n_requests;
@@ -73,6 +74,9 @@ void h2_link_close_all(struct worker *worker);
 
 /* The endpoint speaks HTTP/2: its SETTINGS are here. */
 void h2_link_came_up(struct h2_link *link);
+
+/* There may be more room on it than before. */
+void h2_link_offer(struct h2_link *link);
 
 void h2_link_retire(struct h2_link *link);
 
