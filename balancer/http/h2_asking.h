@@ -23,7 +23,9 @@ struct h2_asking {
 };
 
 /* Reads the head that bytes begin with; false if there is no whole one, or one with too many
- * fields. Host becomes :authority; a request without one, or with an empty one, has none. */
-bool h2_asking_read(struct span bytes, struct span scheme, struct h2_asking *ret_asking);
+ * fields. Host becomes :authority; a request without one, or with an empty one, has none. id_name:
+ * the name of the field that is another in each request; n == 0: there is none. */
+bool h2_asking_read(struct span bytes, struct span scheme, struct span id_name,
+                    struct h2_asking *ret_asking);
 
 #endif

@@ -25,8 +25,8 @@ bool h2_line_split(struct span line, struct h2_field *ret_field)
         value++;
     while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
         end--;
-    *ret_field =
-        (struct h2_field){{line.p, (size_t)(colon - line.p)}, {value, (size_t)(end - value)}};
+    *ret_field = (struct h2_field){.name = {line.p, (size_t)(colon - line.p)},
+                                   .value = {value, (size_t)(end - value)}};
     return true;
 }
 
@@ -38,9 +38,9 @@ uint64_t h2_number_read(struct span digits)
     return number;
 }
 
-bool h2_field_note(struct h1_framing *framing, const struct h2_field *field)
+bool h2_field_note(struct h1_framing *framing, enum h1_field_id id, const struct h2_field *field)
 {
-    switch (h1_field_lookup(field->name)) {
+    switch (id) {
     case H1_CONTENT_LENGTH:
         framing->content_length = h2_number_read(field->value);
         framing->has_content_length = true;

@@ -18,6 +18,8 @@
 
 struct h2_field {
     struct span name, value; /* names in any case */
+    bool is_private; /* of one client or one request: not for a table that others share (RFC 7541
+                        section 7.1.3) */
 };
 
 /* The line at *at without its CRLF, *at moved behind it; false if it has no end. */
@@ -29,9 +31,9 @@ bool h2_line_split(struct span line, struct h2_field *ret_field);
 /* The number that decimal digits begin with. */
 uint64_t h2_number_read(struct span digits);
 
-/* Takes note of what a field says about the body; whether it is one that HTTP/2 has (section
- * 8.2.2). */
-bool h2_field_note(struct h1_framing *framing, const struct h2_field *field);
+/* Takes note of what a field, of this kind by its name, says about the body; whether it is one that
+ * HTTP/2 has (section 8.2.2). */
+bool h2_field_note(struct h1_framing *framing, enum h1_field_id id, const struct h2_field *field);
 
 /* The fields of a trailer section that ends with an empty line: their number, or -1 if there is no
  * whole one, or one with too many fields; *ret_n is what the section takes of bytes. */

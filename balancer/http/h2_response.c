@@ -28,7 +28,7 @@ static bool read_status(struct span bytes, struct h2_response *response)
     response->status = (uint16_t)h2_number_read(digits);
     response->is_tunnel = response->status == 101;
     response->framing = (struct h1_framing){.body = H1_BODY_UNTIL_CLOSE};
-    response->fields[0] = (struct h2_field){SPAN(":status"), digits};
+    response->fields[0] = (struct h2_field){.name = SPAN(":status"), .value = digits};
     if (response->is_tunnel) {
         response->status = 200;
         response->fields[0].value = SPAN("200");
@@ -58,7 +58,8 @@ bool h2_response_read(struct span bytes, enum h2_asked asked, struct h2_response
         struct h2_field *field = &response->fields[response->n_fields];
         if (response->n_fields == H2_MAX_FIELDS || !h2_line_split(line, field))
             return false;
-        if (h2_field_note(&response->framing, field) && !is_accept(response, field))
+        if (h2_field_note(&response->framing, h1_field_lookup(field->name), field) &&
+            !is_accept(response, field))
             response->n_fields++;
     }
     return false;

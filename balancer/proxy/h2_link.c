@@ -271,9 +271,11 @@ static ssize_t take_head(struct h2_stream *stream, struct span bytes)
 {
     struct h2_link *link = link_of(stream->session);
     struct span scheme = link->pool->tls.is_on ? SPAN("https") : SPAN("http");
+    const struct conf_request_id *id_conf = &link->conn.worker->proxy->conf->request_id;
+    struct span id_name = {(const uint8_t *)id_conf->header, id_conf->header_n};
     struct h2_asking asking;
     nghttp2_nv nv[H2_MAX_FIELDS];
-    if (!h2_asking_read(bytes, scheme, &asking))
+    if (!h2_asking_read(bytes, scheme, id_name, &asking))
         return fail();
     const nghttp2_data_provider provider = h2_stream_provider(stream);
     bool has_body = asking.framing.body != H1_BODY_NONE;

@@ -144,7 +144,9 @@ static ssize_t stream_read(struct conn *conn, void *bytes, size_t n)
 nghttp2_nv *h2_stream_nv(const struct h2_field *fields, uint32_t n, nghttp2_nv *nv)
 {
     for (uint32_t i = 0; i < n; i++)
-        nv[i] = (nghttp2_nv){.name = (uint8_t *)fields[i].name.p,
+        nv[i] = (nghttp2_nv){.flags = fields[i].is_private ? NGHTTP2_NV_FLAG_NO_INDEX
+                                                           : NGHTTP2_NV_FLAG_NONE,
+                             .name = (uint8_t *)fields[i].name.p,
                              .namelen = fields[i].name.n,
                              .value = (uint8_t *)fields[i].value.p,
                              .valuelen = fields[i].value.n};

@@ -13,7 +13,7 @@ static struct h2_asking asking;
 
 static void read_head(const char *head)
 {
-    assert_true(h2_asking_read(span_of(head), SPAN("https"), &asking));
+    assert_true(h2_asking_read(span_of(head), SPAN("https"), SPAN("x-id"), &asking));
     assert_int_equal(asking.head_n, strlen(head));
 }
 
@@ -58,6 +58,17 @@ static void test_an_empty_host_is_no_authority(void **state)
     }
 }
 
+static void test_what_is_of_one_client_or_request_is_private(void **state)
+{
+    (void)state;
+    read_head("GET / HTTP/1.1\r\nHost: a\r\nCookie: a\r\nAuthorization: b\r\nX-ID: 1\r\n"
+              "X-Forwarded-For: c\r\nAccept: d\r\nX-Forwarded-Proto: e\r\n\r\n");
+    const bool expected[] = {false, false, false, false, true, true, true, true, false, false};
+    assert_int_equal(asking.n_fields, sizeof expected / sizeof *expected);
+    for (uint32_t i = 0; i < asking.n_fields; i++)
+        assert_int_equal(asking.fields[i].is_private, expected[i]);
+}
+
 static void test_the_framing_is_that_of_http_1(void **state)
 {
     (void)state;
@@ -77,9 +88,10 @@ static void test_a_part_of_a_head_is_none(void **state)
     (void)state;
     const struct span head = SPAN("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n");
     for (size_t n = 0; n < head.n; n++)
-        assert_false(h2_asking_read((struct span){head.p, n}, SPAN("http"), &asking));
-    assert_true(h2_asking_read(head, SPAN("http"), &asking));
-    assert_false(h2_asking_read(SPAN("GET /\r\nHost: a\r\n\r\n"), SPAN("http"), &asking));
+        assert_false(h2_asking_read((struct span){head.p, n}, SPAN("http"), SPAN("x-id"), &asking));
+    assert_true(h2_asking_read(head, SPAN("http"), SPAN("x-id"), &asking));
+    assert_false(
+        h2_asking_read(SPAN("GET /\r\nHost: a\r\n\r\n"), SPAN("http"), SPAN("x-id"), &asking));
 }
 
 static void test_more_fields_than_there_is_room_for_are_refused(void **state)
@@ -90,7 +102,7 @@ static void test_more_fields_than_there_is_room_for_are_refused(void **state)
     for (int i = 0; i <= H2_MAX_FIELDS; i++)
         n += (size_t)snprintf(head + n, sizeof head - n, "a: b\r\n");
     (void)snprintf(head + n, sizeof head - n, "\r\n");
-    assert_false(h2_asking_read(span_of(head), SPAN("http"), &asking));
+    assert_false(h2_asking_read(span_of(head), SPAN("http"), SPAN("x-id"), &asking));
 }
 
 int main(void)
@@ -98,6 +110,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_head_becomes_fields_without_those_of_the_connection),
         cmocka_unit_test(test_an_empty_host_is_no_authority),
+        cmocka_unit_test(test_what_is_of_one_client_or_request_is_private),
         cmocka_unit_test(test_the_framing_is_that_of_http_1),
         cmocka_unit_test(test_a_part_of_a_head_is_none),
         cmocka_unit_test(test_more_fields_than_there_is_room_for_are_refused),
