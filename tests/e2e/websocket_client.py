@@ -49,9 +49,11 @@ def read_frame(read_exactly):
     n = second & 127
     if n >= 126:
         n = int.from_bytes(read_exactly(2 if n == 126 else 8), "big")
-    if second & 128:
-        assert read_exactly(4) == bytes(4)
-    return first & 15, read_exactly(n), bool(first & 128)
+    mask = read_exactly(4) if second & 128 else bytes(4)
+    payload = read_exactly(n)
+    if mask != bytes(4):
+        payload = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+    return first & 15, payload, bool(first & 128)
 
 
 class OverHttp1:
