@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "conf/option.h"
 
@@ -74,9 +73,20 @@ static const char *const reserved[] = {
     "x-forwarded-proto",
 };
 
+static int plain_of(int c)
+{
+    if (c == '_')
+        return '-';
+    return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+/* As rules compare names; other may be NULL. */
 static bool is_same(const char *name, const char *other)
 {
-    return other != NULL && strcasecmp(name, other) == 0;
+    size_t i = 0;
+    while (other != NULL && name[i] != '\0' && plain_of(name[i]) == plain_of(other[i]))
+        i++;
+    return other != NULL && name[i] == '\0' && other[i] == '\0';
 }
 
 static bool is_reserved(const struct conf *conf, const char *name)
@@ -102,7 +112,7 @@ static void check_reserved(const struct header_checker *checker, const char *kin
 
 /* ---- one section of rules */
 
-/* The pair before this one that has its name in another case; in the same case it is an error of
+/* The pair before this one that has its name in another spelling; in the same one it is an error of
  * its own. */
 static const struct conf_node *find_again(const struct conf_node *map, const struct conf_node *pair)
 {
@@ -111,7 +121,7 @@ static const struct conf_node *find_again(const struct conf_node *map, const str
     {
         if (other == pair)
             return NULL;
-        if (strcasecmp(other->key, pair->key) == 0 && strcmp(other->key, pair->key) != 0)
+        if (is_same(other->key, pair->key) && strcmp(other->key, pair->key) != 0)
             return other;
     }
     return NULL;

@@ -5,7 +5,7 @@ static const struct conf_header_rules no_rules;
 static bool has_pair(const struct conf_pair *pairs, size_t n, struct span name)
 {
     for (size_t i = 0; i < n; i++)
-        if (span_equal_nocase(span_of(pairs[i].name), name))
+        if (span_equal_as_names(span_of(pairs[i].name), name))
             return true;
     return false;
 }
@@ -16,7 +16,7 @@ static bool drops(const struct conf_header_rules *rules, struct span name)
     if (rules == NULL)
         return false;
     for (size_t i = 0; i < rules->n_remove; i++)
-        if (span_equal_nocase(span_of(rules->remove[i]), name))
+        if (span_equal_as_names(span_of(rules->remove[i]), name))
             return true;
     return has_pair(rules->set, rules->n_set, name);
 }

@@ -1,7 +1,8 @@
 /*
  * Which fields of a head are dropped and which are added, as the operator says (conf's
  * conf_header_rules): the listener's rules first, then the route's, which see what the listener's
- * have made of the head. Pure.
+ * have made of the head. Names have no case, and an underscore in one is a hyphen: else a client's
+ * X_Internal would be taken for the X-Internal that is set or removed. Pure.
  */
 #ifndef QUOIT_BALANCER_HTTP_HEADER_RULES_H
 #define QUOIT_BALANCER_HTTP_HEADER_RULES_H

@@ -29,4 +29,8 @@ static inline bool span_equal(struct span a, struct span b)
 /* ASCII only, as HTTP compares tokens (RFC 9110 section 5.1). */
 bool span_equal_nocase(struct span a, struct span b);
 
+/* Whether two fields' names are one to programs that read fields from environment variables (RFC
+ * 3875 section 4.1.18): in any case, and an underscore is a hyphen. */
+bool span_equal_as_names(struct span a, struct span b);
+
 #endif

@@ -55,22 +55,10 @@ static bool is_disguised(struct span name)
     return (BIT(h1_field_lookup((struct span){plain, name.n})) & X_IDS) != 0;
 }
 
-static int plain_of(int c)
-{
-    if (c == '_')
-        return '-';
-    return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
-}
-
 /* Whether name is that of a field that only we may set, in whatever spelling. */
 static bool is_our_own(struct span name, const char *field)
 {
-    if (field == NULL || strlen(field) != name.n)
-        return false;
-    for (size_t i = 0; i < name.n; i++)
-        if (plain_of(name.p[i]) != plain_of(field[i]))
-            return false;
-    return true;
+    return field != NULL && span_equal_as_names(name, span_of(field));
 }
 
 static bool is_certificate_field(const struct request *r, struct span name)

@@ -46,6 +46,22 @@ def test_requests_lose_and_gain_fields(serve):
     assert seen.header("x-keep") == "kept"
 
 
+def test_no_spelling_and_no_connection_option_goes_round_a_rule(serve):
+    balancer, origin = serve({"request_headers": {
+        "remove": "X-Secret", "set": {"X-User": "nobody"}}})
+    with RawClient(balancer.port) as client:
+        client.send(b"GET /r HTTP/1.1\r\nHost: a\r\nX_User: root\r\nx-USER : root\r\n\r\n")
+        assert client.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    with RawClient(balancer.port) as client:
+        client.send(b"GET /r HTTP/1.1\r\nHost: a\r\nX_User: root\r\nx-USER: root\r\nX_SECRET: 1\r\n"
+                    b"Connection: X-User, close\r\n\r\n")
+        assert client.read_to_end().startswith(b"HTTP/1.1 200 ")
+    [seen] = origin.requests
+    names = [name.lower().replace("_", "-") for name, _ in seen.fields]
+    assert names.count("x-user") == 1 and "x-secret" not in names
+    assert seen.header("x-user") == "nobody"
+
+
 def test_responses_lose_and_gain_fields(serve):
     balancer, origin = serve({"response_headers": {
         "remove": "X-Powered-By", "set": {"Server": "front"}, "add": {"Vary": "Origin"}}})
