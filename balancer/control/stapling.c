@@ -33,6 +33,7 @@ struct subject {
     struct ev_timer timer; /* until the next request */
     uint8_t *answer;       /* OCSP_MAX_BYTES of room while the transfer runs */
     size_t answer_n;
+    bool is_too_large;
     struct backoff backoff;
     uint64_t failures;
 };
@@ -136,8 +137,10 @@ static size_t on_body(char *data, size_t size, size_t n, void *context)
 {
     (void)size; /* always 1 */
     struct subject *subject = context;
-    if (n > OCSP_MAX_BYTES - subject->answer_n)
+    if (n > OCSP_MAX_BYTES - subject->answer_n) {
+        subject->is_too_large = true;
         return 0;
+    }
     memcpy(subject->answer + subject->answer_n, data, n);
     subject->answer_n += n;
     return n;
@@ -152,6 +155,8 @@ static void on_done(struct curl_transfer *transfer, CURLcode code)
     (void)snprintf(error, sizeof error, "HTTP %ld", status);
     if (is_outdated(subject))
         wait_s(subject, 0);
+    else if (subject->is_too_large)
+        fail(subject, "the answer is larger than any OCSP response");
     else if (code != CURLE_OK)
         fail(subject, curl_easy_strerror(code));
     else if (status != 200)
@@ -185,6 +190,7 @@ static void on_timer(struct ev_loop *loop, struct ev_timer *timer, int revents)
         return;
     }
     subject->answer_n = 0;
+    subject->is_too_large = false;
     subject->answer = malloc(OCSP_MAX_BYTES);
     if (subject->answer != NULL && curl_loop_start(subject->all->curl, &subject->transfer) == 0)
         return;

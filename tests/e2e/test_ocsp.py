@@ -1,11 +1,13 @@
 """OCSP responses that are fetched: stapled when good, and only then; failures in log and metrics."""
 import signal
+import socket
 import time
 
 import pytest
 
 from certificates import Authority, openssl
 from ocsp_responder import Responder
+from origins import Response
 from ports import free_port
 from quoit_process import static_pool
 from waiting import wait_until
@@ -120,6 +122,34 @@ def test_a_new_certificate_does_not_get_the_old_ones_response(quoit, origins, au
     error = wait_event(balancer, "ocsp_failed")["error"]
     assert error == "the OCSP responder does not know the certificate"
     assert stapled(balancer) is None
+
+
+@pytest.mark.parametrize("answer, error", [
+    (Response(503, b"busy"), "HTTP 503"),
+    (Response(302, b"", fields=[("Location", "http://127.0.0.1:1/")]), "HTTP 302"),
+    (Response(200, b"hello"), "no OCSP response"),
+    (Response(200, b"x" * 70000), "the answer is larger than any OCSP response"),
+    (Response(200, b"x" * 70000, chunked=True), "the answer is larger than any OCSP response"),
+])
+def test_other_answers_than_a_response_are_failures(quoit, origins, authority, tmp_path,
+                                                    answer, error):
+    [source] = origins(1)
+    source.behaviour = lambda request: answer
+    leaf = issue(authority, tmp_path, f"authorityInfoAccess=OCSP;URI:http://{source.address}/a")
+    balancer = serve(quoit, origins, leaf)
+    assert wait_event(balancer, "ocsp_failed")["error"] == error
+    assert stapled(balancer) is None
+    request = source.requests[0]
+    assert (request.method, request.target) == ("POST", "/a")
+    assert request.header("content-type") == "application/ocsp-request"
+
+
+def test_a_responder_that_does_not_answer_is_given_up(quoit, origins, authority, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        leaf = issue(authority, tmp_path, "authorityInfoAccess=OCSP;URI:"
+                     f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        balancer = serve(quoit, origins, leaf)
+        assert wait_event(balancer, "ocsp_failed")["error"] == "Timeout was reached"
 
 
 def test_a_response_of_another_authority_is_not_stapled(quoit, origins, authority, responder,
