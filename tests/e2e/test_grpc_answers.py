@@ -207,9 +207,9 @@ def test_an_answer_that_breaks_off_inside_a_chunk_has_no_better_end_than_others(
 
 def test_a_calls_own_timeout_is_its_deadline(before):
     balancer, origin = before(lambda connection: connection.read_to_end())
-    assert_trailers_only(call(balancer.port, ("grpc-timeout", "300m")), 4, "quoit: total_timeout")
+    assert_trailers_only(call(balancer.port, ("grpc-timeout", "1500m")), 4, "quoit: total_timeout")
     line = logged(balancer)
-    assert line["grpc_status"] == 4 and 300e3 <= line["total_us"]
+    assert line["grpc_status"] == 4 and 1500e3 <= line["total_us"]
     assert counted(balancer, "DEADLINE_EXCEEDED") == 1
     wait_until(lambda: origin.connections[0].closed)
 
@@ -221,16 +221,16 @@ def test_the_deadline_also_ends_an_answer_that_has_begun(before):
         connection.read_to_end()
 
     balancer, _ = before(script)
-    answer = call(balancer.port, ("grpc-timeout", "300m"))
+    answer = call(balancer.port, ("grpc-timeout", "1500m"))
     assert answer.ended and answer.body == MESSAGE
     assert status_of(answer) == ("4", "quoit: total_timeout")
 
 
 def test_the_pools_deadline_holds_if_it_is_the_shorter_one(before):
     balancer, origin = before(lambda connection: connection.read_to_end(),
-                              timeouts={"total": "500ms"})
+                              timeouts={"total": "2s"})
     assert_trailers_only(call(balancer.port, ("grpc-timeout", "1H")), 4, "quoit: total_timeout")
-    assert_left(origin.received, 500000)
+    assert_left(origin.received, 2000000)
 
 
 def assert_left(received, most_us):
