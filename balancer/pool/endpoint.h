@@ -52,6 +52,7 @@ struct endpoint_local {
     struct h2_link_list links;   /* connections of HTTP/2 that may take more requests */
     uint32_t n_idle;
     enum endpoint_protocol protocol;
+    uint32_t h2_streams;  /* that it last said it takes over one connection; 0: not known */
     void *tls_session;    /* to resume, or NULL */
     bool has_long_bodies; /* the last response's was worth a pipe */
 };

@@ -31,14 +31,23 @@ static bool is_open(const struct h2_link *link)
 
 /* ---- which link takes a request ---- */
 
+static uint32_t streams_allowed(const struct h2_link *link)
+{
+    return nghttp2_session_get_remote_settings(link->session.ng,
+                                               NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+}
+
 /* As long as it is not known that an endpoint speaks HTTP/2, a connection is for one request. */
 static uint32_t most_streams(const struct h2_link *link)
 {
-    uint32_t most = link->pool->http2_max_streams;
-    if (link->session.ng == NULL || link->phase == H2_LINK_OPENING)
-        return local_of(link)->protocol == ENDPOINT_HTTP_1 ? 1 : most;
-    uint32_t theirs = nghttp2_session_get_remote_settings(link->session.ng,
-                                                          NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    const struct endpoint_local *local = local_of(link);
+    uint32_t most = link->pool->http2_max_streams, theirs = local->h2_streams;
+    if (link->session.ng != NULL && link->phase == H2_LINK_UP)
+        theirs = streams_allowed(link);
+    else if (local->protocol == ENDPOINT_HTTP_1)
+        return 1;
+    else if (theirs == 0)
+        return most;
     return theirs < most ? theirs : most;
 }
 
@@ -309,12 +318,6 @@ static void lost(struct h2_stream *stream, uint32_t error_code)
         stream->error = error_of_code(link_of(stream->session), error_code);
 }
 
-static bool admit(struct h2_stream *stream)
-{
-    (void)stream;
-    return true;
-}
-
 static uint32_t reset_code(const struct h2_stream *stream)
 {
     bool is_whole = stream->outbox.step == H2_OUTBOX_END && stream->inbox.has_ended;
@@ -329,6 +332,8 @@ static void freed(struct h2_session *session)
     else
         bury_if_done(link);
 }
+
+static bool admit(struct h2_stream *stream); /* below: it may open a link */
 
 static const struct h2_role role = {
     .gone = REASON_UPSTREAM_CLOSED,
@@ -381,17 +386,23 @@ static void begin_session(struct h2_link *link)
                                                 connection_window(worker));
 }
 
+/* Those that are too many go elsewhere when their turn comes, but only once: nghttp2 holds them
+ * back then until there is room. */
 void h2_link_came_up(struct h2_link *link)
 {
     struct h2_stream *stream;
+    uint32_t n = 0, most;
     if (link->phase == H2_LINK_UP)
         return;
     link->phase = H2_LINK_UP;
     local_of(link)->protocol = ENDPOINT_HTTP_2;
+    local_of(link)->h2_streams = streams_allowed(link);
     counter_add(&local_of(link)->stats.h2_connects, 1);
+    most = most_streams(link);
     TAILQ_FOREACH(stream, &link->session.all, link)
     {
-        stream->state = H2_STREAM_OPEN;
+        if (n++ < most || stream->is_moved)
+            stream->state = H2_STREAM_OPEN;
         h2_stream_make_ready(stream);
     }
 }
@@ -408,6 +419,33 @@ static void move_stream(struct h2_stream *stream, const struct h2_link *from)
         return;
     }
     h2_stream_move(stream, &to->session);
+}
+
+/* A place on another link for a stream that found none on this one. */
+static void move_surplus(struct h2_stream *stream, const struct h2_link *from)
+{
+    struct h2_link *to = h2_link_find(from->conn.worker, from->endpoint, 0);
+    stream->is_moved = true;
+    if (to == NULL) {
+        move_stream(stream, from);
+        return;
+    }
+    h2_stream_move(stream, &to->session);
+    set_idle(to, false);
+    if (to->phase == H2_LINK_UP) {
+        stream->state = H2_STREAM_OPEN;
+        h2_stream_make_ready(stream);
+    }
+}
+
+static bool admit(struct h2_stream *stream)
+{
+    const struct h2_link *link = link_of(stream->session);
+    bool is_waiting = stream->state == H2_STREAM_WAITS && stream->error == 0;
+    if (!is_waiting || link->phase != H2_LINK_UP || !is_open(link))
+        return true;
+    move_surplus(stream, link);
+    return false;
 }
 
 /* The endpoint chose HTTP/1.1: the connection is the first request's. */

@@ -56,6 +56,7 @@ struct h2_stream {
     int error;           /* of an endpoint's: errno for its owner, behind what has come; 0 */
     bool has_head;       /* of an endpoint's: the final response has begun */
     bool is_ready;       /* in the session's queue */
+    bool is_moved;       /* came from another session that had no room for it */
     bool is_spoiled;     /* its end is to look like a failure */
     bool is_orphan;
     struct h2_inbox inbox;
