@@ -19,8 +19,9 @@ void grpc_call_prepare(struct request *r)
     field->is_hop = true; /* what is left of it goes on */
 }
 
-void grpc_call_limit(struct request *r)
+void grpc_call_join_pool(struct request *r)
 {
+    r->call.is_stream = r->call.is_one && r->pool->http2 != CONF_HTTP2_OFF;
     if (!r->call.has_timeout)
         return;
     uint64_t end_us = r->begun_us + r->call.timeout_us;

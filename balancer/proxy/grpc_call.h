@@ -8,8 +8,9 @@
  *   ignored, as gRPC servers and Envoy do.
  * - quoit's own answers have HTTP status 200 and say in their head what is wrong: "Trailers-Only".
  *   An answer that cannot come to its end gets trailers that say so, if its client can take them.
- * - A call is a stream in both directions: its client may be silent for long. timeouts.idle bounds
- *   silence of both sides, client.body_timeout and client.min_body_rate do not count.
+ * - Before endpoints of HTTP/2 a call is a stream in both directions: its client may be silent for
+ *   long. timeouts.idle bounds silence of both sides, client.body_timeout and client.min_body_rate
+ * do not count. A connection of HTTP/1.1 is too dear to be held by a client that is silent.
  */
 #ifndef QUOIT_BALANCER_PROXY_GRPC_CALL_H
 #define QUOIT_BALANCER_PROXY_GRPC_CALL_H
@@ -25,6 +26,7 @@ struct request;
 /* Part of struct request, and zero at first. */
 struct grpc_call {
     bool is_one;         /* the request is a call */
+    bool is_stream;      /* and its client may be silent */
     bool has_timeout;    /* and says how long it may take */
     bool has_code;       /* the answer has a status */
     enum grpc_code code; /* that status; once settled, what stands for it if it has none */
@@ -35,7 +37,7 @@ struct grpc_call {
 void grpc_call_prepare(struct request *request);
 
 /* Its pool is known, and the deadline by it set: may bring that forward. */
-void grpc_call_limit(struct request *request);
+void grpc_call_join_pool(struct request *request);
 
 /* Adds what is left of the timeout to the head for the endpoint. */
 void grpc_call_add_timeout(struct head *head, const struct request *request);

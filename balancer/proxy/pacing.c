@@ -29,8 +29,8 @@ static bool waits_for_body(const struct request *r)
 {
     if (r->client->conn.wants_write || r->step == STEP_REPLY || r->step == STEP_TUNNEL)
         return false;
-    /* A call's client may be silent for as long as both sides may: timeouts.idle. */
-    bool is_taken = r->upstream != NULL && !r->upstream->conn.wants_write && !r->call.is_one;
+    /* Where it may be silent, timeouts.idle bounds that. */
+    bool is_taken = r->upstream != NULL && !r->upstream->conn.wants_write && !r->call.is_stream;
     return r->step == STEP_KEY || (is_taken && !r->sent_all && !r->up.ended);
 }
 

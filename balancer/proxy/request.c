@@ -85,8 +85,8 @@ static void arm_client(struct request *r)
 /* Whether only timeouts.idle bounds how long neither side moves. */
 static bool may_both_be_silent(const struct request *r)
 {
-    bool is_call = r->call.is_one && r->step == STEP_SEND;
-    return (r->step == STEP_RELAY || is_call) && !r->client->conn.wants_write;
+    bool is_stream = r->call.is_stream && r->step == STEP_SEND;
+    return (r->step == STEP_RELAY || is_stream) && !r->client->conn.wants_write;
 }
 
 static void arm_upstream(struct request *r)

@@ -48,7 +48,7 @@ static enum reason find_route(struct request *r)
     r->view = worker_pool(worker, route->pool);
     if (r->pool->timeouts.total_ms != 0)
         r->deadline_us = r->begun_us + (uint64_t)r->pool->timeouts.total_ms * 1000;
-    grpc_call_limit(r);
+    grpc_call_join_pool(r);
     uint64_t max = worker->proxy->conf->client.max_body_bytes;
     bool is_too_large =
         max != 0 && h->framing.body == H1_BODY_LENGTH && h->framing.content_length > max;

@@ -250,6 +250,29 @@ def test_a_stream_may_be_silent_for_longer_than_a_body_may(before, serve, connec
     assert list(call) == []
 
 
+def test_silence_of_both_sides_ends_a_stream(before, serve, connect, service):
+    balancer = before([serve(service)], timeouts={"idle": "2s"})
+    messages = Messages()
+    call = connect(balancer).chat(messages, timeout=TIMEOUT)
+    messages.put(b"a")
+    assert next(call) == b"re: a"
+    with pytest.raises(grpc.RpcError):
+        next(call)
+    assert call.code() is grpc.StatusCode.UNAVAILABLE
+    assert call.details() == "quoit: upstream_timeout" and service.cancelled.wait(10)
+    messages.end()
+
+
+def test_a_server_that_says_nothing_to_a_stream_ends_it_too(before, serve, connect, service):
+    balancer = before([serve(service)], timeouts={"idle": "2s"})
+    messages = Messages()
+    call = connect(balancer).collect.future(messages, timeout=TIMEOUT)
+    messages.put(b"a")
+    assert code_of(call) is grpc.StatusCode.UNAVAILABLE
+    assert call.details() == "quoit: upstream_timeout" and service.got == [b"a"]
+    messages.end()
+
+
 # ---- many ----
 
 def test_many_calls_share_one_channel(client, service):

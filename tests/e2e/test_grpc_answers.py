@@ -260,29 +260,10 @@ def test_a_call_without_a_timeout_gets_none(before):
 
 # ---- silence ----
 
-def test_a_client_may_be_silent_for_longer_than_a_body_may(before):
-    """The endpoint's word in between shows that the call goes on."""
-    def script(connection):
-        connection.read_until(MESSAGE)
-        connection.send(HEAD + CHUNK)
-        connection.read_until(b"0\r\n\r\n")
-        connection.send(b"0\r\ngrpc-status: 0\r\n\r\n")
-
-    balancer, _ = before(script, {"client": {"body_timeout": "200ms", "min_body_rate": "1m"}})
-    with H2Client(balancer.port) as client, H2Client(balancer.port) as other:
-        client.request(1, "/test.Test/Call", CALL, end=False, method="POST")
-        client.data(1, MESSAGE)
-        # Another request that is as silent shows that the time is over.
-        other.request(1, "/", [("content-length", "5")], end=False, method="POST")
-        assert other.wait_reply(1).status == 408
-        client.data(1, b"", end=True)
-        assert status_of(client.wait_reply(1))[0] == "0"
-
-
-def test_silence_of_both_sides_ends_a_call(before):
+def test_before_http_1_a_client_may_not_be_silent_for_longer_than_others(before):
     balancer, _ = before(lambda connection: connection.read_to_end(),
-                         timeouts={"idle": "300ms"})
-    assert_trailers_only(call(balancer.port, end=False), 14, "quoit: upstream_timeout")
+                         {"client": {"body_timeout": "300ms"}})
+    assert_trailers_only(call(balancer.port, end=False), 2, "quoit: client_timeout")
 
 
 # ---- what gRPC clients send beside ----
