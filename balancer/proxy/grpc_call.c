@@ -29,6 +29,14 @@ void grpc_call_join_pool(struct request *r)
         r->deadline_us = end_us;
 }
 
+/* The client's clock began before ours, and what it writes may be rounded. */
+bool grpc_call_is_due(const struct request *r)
+{
+    const struct grpc_call *call = &r->call;
+    uint64_t passed_us = worker_now_us(request_worker(r)) - r->begun_us;
+    return call->has_timeout && passed_us > call->timeout_us / 2;
+}
+
 void grpc_call_add_timeout(struct head *head, const struct request *r)
 {
     if (!r->call.has_timeout)

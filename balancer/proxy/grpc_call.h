@@ -39,6 +39,10 @@ void grpc_call_prepare(struct request *request);
 /* Its pool is known, and the deadline by it set: may bring that forward. */
 void grpc_call_join_pool(struct request *request);
 
+/* Whether it has lasted for most of the time that it gave itself: if its client gives it up now,
+ * that is why. */
+bool grpc_call_is_due(const struct request *request);
+
 /* Adds what is left of the timeout to the head for the endpoint. */
 void grpc_call_add_timeout(struct head *head, const struct request *request);
 

@@ -4,6 +4,7 @@
  */
 #include "balancer/http/h2_request.h"
 #include "balancer/proxy/client.h"
+#include "balancer/proxy/grpc_call.h"
 #include "balancer/proxy/h2_client.h"
 #include "balancer/proxy/h2_session.h"
 #include "balancer/proxy/h2_stream.h"
@@ -118,10 +119,14 @@ void h2_requests_end_head(struct h2_session *session, const nghttp2_frame *frame
         h2_stream_end(stream);
 }
 
-/* The answer to a request that is given up before its end was work for nothing. */
-static bool is_unanswered(const struct h2_stream *stream)
+/* The answer to a request that is given up before its end was work for nothing; but a call may be
+ * given up when it had said it would be. */
+static bool is_nuisance(const struct h2_stream *stream)
 {
-    return stream != NULL && stream->conn != NULL;
+    if (stream == NULL || stream->conn == NULL)
+        return false;
+    const struct client *client = (const struct client *)stream->conn;
+    return client->request == NULL || !grpc_call_is_due(client->request);
 }
 
 void h2_requests_frame_received(struct h2_session *session, const nghttp2_frame *frame)
@@ -129,7 +134,7 @@ void h2_requests_frame_received(struct h2_session *session, const nghttp2_frame 
     switch (frame->hd.type) {
     case NGHTTP2_RST_STREAM:
         counter_add(&worker_of(session)->stats.h2_resets_received, 1);
-        if (is_unanswered(find_stream(session->ng, frame->hd.stream_id)))
+        if (is_nuisance(find_stream(session->ng, frame->hd.stream_id)))
             h2_session_count(session, H2_NUISANCE_RESET);
         break;
     case NGHTTP2_WINDOW_UPDATE:

@@ -2,11 +2,12 @@
 the status in log and metrics."""
 import socket
 import threading
+import time
 
 import pytest
 from hyperframe.frame import PingFrame, WindowUpdateFrame
 
-from h2_client import CANCEL, H2Client
+from h2_client import CANCEL, ENHANCE_YOUR_CALM, H2Client
 from quoit_process import static_pool
 from scripted import values_of
 from waiting import wait_until
@@ -292,3 +293,32 @@ def test_a_ping_and_small_windows_for_each_message_are_no_flood(before):
                                PingFrame(0, b"measured"))
             received.release()
         assert status_of(client.wait_reply(1))[0] == "0" and client.goaways == []
+
+
+def test_calls_that_are_given_up_when_their_time_is_over_are_no_attack(before):
+    """Of an endpoint that has become slow a client's calls all end so."""
+    balancer, _ = before(lambda connection: connection.read_to_end())
+    with H2Client(balancer.port) as client:
+        for wave in range(9):
+            streams = [2 * (wave * 90 + i) + 1 for i in range(90)]
+            for stream in streams:
+                client.request(stream, "/test.Test/Call", CALL + [("grpc-timeout", "400m")],
+                               method="POST")
+            begun = time.monotonic()
+            wait_until(lambda begun=begun: time.monotonic() - begun > 0.25)
+            for stream in streams:
+                client.reset(stream)
+        client.ping()
+        assert client.goaways == []
+
+
+def test_calls_that_are_given_up_at_once_are_one(before):
+    balancer, _ = before(lambda connection: connection.read_to_end())
+    with H2Client(balancer.port) as client:
+        for stream in range(1, 4001, 2):
+            client.request(stream, "/test.Test/Call", CALL + [("grpc-timeout", "1H")],
+                           method="POST")
+            client.reset(stream)
+            if stream % 100 == 1 and client.fill(0.001) and client.goaways:
+                break
+        client.wait_goaway(ENHANCE_YOUR_CALM)
