@@ -215,10 +215,12 @@ static void check_eab(const struct acme_checker *checker)
                         "missing, expected it or key_file");
 }
 
+/* One that an authority can ask: in HTTP/1.1, in the clear. */
 static bool has_plain_listener(const struct conf *conf)
 {
     for (size_t i = 0; i < conf->n_listeners; i++)
-        if (conf->listeners[i].tls.n_certificates == 0)
+        if (conf->listeners[i].tls.n_certificates == 0 &&
+            conf->listeners[i].http2 != CONF_HTTP2_ONLY)
             return true;
     return false;
 }

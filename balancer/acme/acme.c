@@ -35,13 +35,13 @@ struct item {
     char *names; /* with spaces between */
     struct issued issued;
     bool is_there;             /* issued is what is in the file */
-    int64_t got_s;             /* when this process got it; 0: another one did */
     bool has_failed;           /* the last time */
+    int64_t got_s;             /* when this process got it; 0: another one did */
     int64_t due_s;             /* when to get one */
     int64_t advice_s;          /* when to ask for advice */
     struct acme_window window; /* the advice; all zero: none */
-    struct backoff unreached, refused;
-    const char *why; /* it is due */
+    struct backoff refused;    /* by the authority */
+    const char *why;           /* it is due */
 };
 
 struct acme {
@@ -55,7 +55,9 @@ struct acme {
     struct ev_timer timer;
     struct item *items;
     size_t n_items;
-    struct item *current; /* that the errand is for; NULL: there is none */
+    struct item *current;    /* that the errand is for; NULL: there is none */
+    struct backoff troubled; /* the authority cannot be reached, or we cannot ask it */
+    int64_t calm_s;          /* nothing is begun before */
     struct acme_counts counts;
     bool is_stopped; /* not begun yet, or over */
 };
@@ -161,13 +163,28 @@ static int64_t next_s(const struct item *item)
     return item->due_s < item->advice_s ? item->due_s : item->advice_s;
 }
 
+/* What is missing comes before what is to be renewed. */
+static bool is_before(const struct item *a, const struct item *b)
+{
+    if (a->is_there != b->is_there && next_s(a) <= now_s() && next_s(b) <= now_s())
+        return b->is_there;
+    return next_s(a) < next_s(b);
+}
+
 static struct item *first_due(const struct acme *acme)
 {
     struct item *first = &acme->items[0];
     for (size_t i = 1; i < acme->n_items; i++)
-        if (next_s(&acme->items[i]) < next_s(first))
+        if (is_before(&acme->items[i], first))
             first = &acme->items[i];
     return first;
+}
+
+/* When the next thing is begun. */
+static int64_t begin_s(const struct acme *acme)
+{
+    int64_t first_s = next_s(first_due(acme));
+    return first_s > acme->calm_s ? first_s : acme->calm_s;
 }
 
 /* Begins what is due, or sleeps until something is. */
@@ -176,8 +193,7 @@ static void plan(struct acme *acme)
     ev_timer_stop(acme->loop, &acme->timer);
     if (acme->is_stopped || acme->current != NULL)
         return;
-    const struct item *first = first_due(acme);
-    int64_t wait_s = next_s(first) - now_s();
+    int64_t wait_s = begin_s(acme) - now_s();
     if (wait_s > MAX_SLEEP_S)
         wait_s = MAX_SLEEP_S;
     ev_now_update(acme->loop);
@@ -190,7 +206,7 @@ static void on_timer(struct ev_loop *loop, struct ev_timer *timer, int revents)
     (void)loop, (void)revents;
     struct acme *acme = timer->data;
     struct item *first = first_due(acme);
-    if (next_s(first) > now_s())
+    if (begin_s(acme) > now_s())
         plan(acme);
     else if (first->advice_s <= now_s()) /* it may change when it is due */
         begin(acme, first, ERRAND_ADVICE);
@@ -220,34 +236,41 @@ static void count(struct acme *acme, const struct item *item, bool is_good)
         *(is_good ? &counts->orders_ok : &counts->orders_failed) += 1;
 }
 
-/* How long until it is tried again. */
-static int64_t pause_s(struct item *item, const struct errand_result *result)
+/* How long until it is tried again: never before the authority says so. */
+static int64_t pause_s(struct backoff *backoff, const struct errand_result *result)
 {
-    struct backoff *backoff = result->end == ERRAND_REFUSED ? &item->refused : &item->unreached;
     int64_t wait_s = backoff_fail(backoff, random_bits()) / SECOND_MS;
     int64_t asked_s =
         result->retry_after_s < MAX_RETRY_AFTER_S ? result->retry_after_s : MAX_RETRY_AFTER_S;
     return asked_s > wait_s ? asked_s : wait_s;
 }
 
+/* A refusal is about this certificate, everything else about all of them. */
 static void take_failure(struct acme *acme, struct item *item, const struct errand_result *result)
 {
     count(acme, item, false);
     item->has_failed = true;
-    item->due_s = now_s() + pause_s(item, result);
+    if (result->end == ERRAND_REFUSED)
+        item->due_s = now_s() + pause_s(&item->refused, result);
+    else
+        acme->calm_s = now_s() + pause_s(&acme->troubled, result);
     say(acme, item,
         (struct acme_event){.type = ACME_FAILED,
                             .url = result->url,
                             .problem = &result->problem,
-                            .next_s = item->due_s});
+                            .next_s = result->end == ERRAND_REFUSED ? item->due_s : acme->calm_s});
 }
 
 static void reset_backoff(struct item *item)
 {
-    /* Where it was not reached, the authority will not mind; where it said no, it counts. */
-    item->unreached = (struct backoff){.min_ms = 5 * SECOND_MS, .max_ms = 10 * MINUTE_MS};
     item->refused = (struct backoff){.min_ms = 3 * MINUTE_MS, .max_ms = 6 * HOUR_MS};
     item->has_failed = false;
+}
+
+static void calm_down(struct acme *acme)
+{
+    acme->troubled = (struct backoff){.min_ms = 5 * SECOND_MS, .max_ms = 10 * MINUTE_MS};
+    acme->calm_s = 0;
 }
 
 static void take_certificate(struct acme *acme, struct item *item,
@@ -297,6 +320,8 @@ static void on_done(void *context, const struct errand_result *result)
     struct acme *acme = context;
     struct item *item = acme->current;
     acme->current = NULL;
+    if (result->end == ERRAND_DONE || result->end == ERRAND_REFUSED)
+        calm_down(acme);
     if (acme->wish.kind == ERRAND_ADVICE)
         take_advice(item, result);
     else if (result->end == ERRAND_DONE)
@@ -379,6 +404,7 @@ int acme_new(const struct conf *conf, struct ev_loop *loop, struct challenges *c
     acme->on_event = on_event;
     acme->context = context;
     acme->is_stopped = true;
+    calm_down(acme);
     ev_timer_init(&acme->timer, on_timer, 0, 0);
     acme->timer.data = acme;
     int rc = start(acme, challenges);
@@ -416,6 +442,7 @@ void acme_hurry(struct acme *acme)
     for (size_t i = 0; i < acme->n_items; i++)
         if (acme->items[i].has_failed)
             acme->items[i].due_s = now_s();
+    calm_down(acme);
     plan(acme);
 }
 

@@ -5,9 +5,9 @@
  * They are got one after the other and put into the files that the configuration has for them;
  * whoever uses these files looks for new ones by itself.
  *
- * A failure of one is tried again after a pause that grows with every further one, from seconds
- * where the authority was not reached, from minutes where it said no; never before it says so
- * (Retry-After).
+ * What the authority refuses is tried again after a pause of minutes to hours, growing with every
+ * refusal, and never before it says so (Retry-After). When it cannot be reached, or something on our
+ * side is wrong, nothing is begun for some seconds to minutes.
  */
 #ifndef QUOIT_BALANCER_ACME_ACME_H
 #define QUOIT_BALANCER_ACME_ACME_H

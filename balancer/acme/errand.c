@@ -609,7 +609,7 @@ static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int revent
 {
     (void)loop, (void)revents;
     struct errand *errand = timer->data;
-    fail(errand, ERRAND_UNREACHED, url_of(errand), "the authority took too long");
+    fail_here(errand, "the authority took too long");
 }
 
 int errand_new(struct ev_loop *loop, struct curl_loop *curl, const struct conf_acme *conf,

@@ -12,9 +12,11 @@
 /* What the flags say. */
 struct arguments {
     const char *config;
-    const char *pool_flag; /* the last flag that describes the pool "default"; NULL: none */
+    const char *pool_flag;    /* the last flag that describes the pool "default"; NULL: none */
+    const char *first_listen; /* NULL: none */
     size_t n_listen, n_backend, n_consul;
     struct cli_settings settings;
+    struct cli_settings names; /* of --acme, behind all settings */
 };
 
 static int take_config(void *context, const char *value)
@@ -29,10 +31,12 @@ static int take_listen(void *context, const char *value)
 {
     struct arguments *arguments = context;
     size_t index = arguments->n_listen++;
-    if (index == 0)
+    if (index == 0) {
+        arguments->first_listen = value;
         cli_settings_add(&arguments->settings, "--listen", "listeners", value);
-    else
+    } else {
         cli_settings_add_at(&arguments->settings, "--listen", "listeners", index, "", value);
+    }
     return 0;
 }
 
@@ -112,6 +116,22 @@ static int take_health_check(void *context, const char *value)
     return 0;
 }
 
+/* For the first listener. */
+static int take_acme(void *context, const char *value)
+{
+    struct arguments *arguments = context;
+    cli_settings_add_at(&arguments->names, "--acme", "listeners.0.tls.acme", arguments->names.n, "",
+                        value);
+    return 0;
+}
+
+static int take_agree(void *context, const char *value)
+{
+    (void)value;
+    set(context, "--agree-to-terms", "acme.agree_to_terms", "true");
+    return 0;
+}
+
 static int take_admin(void *context, const char *value)
 {
     set(context, "--admin", "admin.address", value);
@@ -182,6 +202,10 @@ static const struct cli_flag flags[] = {
     {"hash-key", "KEY", "path, uri, query:NAME, header:NAME, client, {host}{path}, … (path)",
      take_hash_key},
     {"health-check", "PATH", "ask each endpoint for this path every 2 seconds", take_health_check},
+    {"acme", "NAME", "the first listener is https, with a certificate got for NAME; repeatable",
+     take_acme},
+    {"agree-to-terms", NULL, "to those of the authority, Let's Encrypt, which --acme needs",
+     take_agree},
     {"admin", "ADDRESS", "serve /metrics, /healthz and /readyz here", take_admin},
     {"take-over", NULL, "listen also where another quoit does, which this one is to replace",
      take_take_over},
@@ -220,6 +244,18 @@ static struct conf *load(const struct arguments *arguments)
     return conf;
 }
 
+/* A listener with names is more than its address. */
+static void add_names(struct arguments *arguments)
+{
+    const struct cli_settings *names = &arguments->names;
+    if (names->n > 0 && arguments->first_listen != NULL)
+        cli_settings_add(&arguments->settings, "--listen", "listeners.0.address",
+                         arguments->first_listen);
+    for (size_t i = 0; i < names->n; i++)
+        cli_settings_add(&arguments->settings, names->list[i].flag, names->list[i].key,
+                         names->list[i].value);
+}
+
 static int serve(const struct arguments *arguments)
 {
     struct conf *conf = load(arguments);
@@ -236,6 +272,7 @@ int cmd_serve(int argc, char **argv)
     int first;
     int status = cli_parse(&usage, argc, argv, &arguments, &first);
     if (status == CLI_GO_ON) {
+        add_names(&arguments);
         if (arguments.config == NULL && arguments.settings.n == 0)
             status = cli_wrong_usage("serve", "found neither --config nor --listen");
         else if (arguments.config != NULL && arguments.pool_flag != NULL)
@@ -247,5 +284,6 @@ int cmd_serve(int argc, char **argv)
             status = serve(&arguments);
     }
     cli_settings_fini(&arguments.settings);
+    cli_settings_fini(&arguments.names);
     return status;
 }

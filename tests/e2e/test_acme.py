@@ -5,6 +5,7 @@ import signal
 import socket
 import ssl
 import stat
+import subprocess
 from datetime import datetime
 
 import pytest
@@ -14,7 +15,7 @@ from certificates import Authority, openssl
 from http_client import get
 from pebble import Pebble
 from ports import free_port
-from quoit_process import run_quoit, static_pool
+from quoit_process import BINARY, run_quoit, static_pool
 from waiting import wait_until
 
 LONG = 90  # seconds for an authority and a balancer to agree, on a machine that has other work
@@ -353,6 +354,38 @@ def test_without_a_challenge_its_protocol_is_refused(quoit, origins, place):
     with socket.create_connection(("127.0.0.1", place.https), timeout=15) as raw, \
             pytest.raises(ssl.SSLError, match="(?i)no.application.protocol"):
         made.wrap_socket(raw, server_hostname="a.test")
+
+
+def test_a_name_on_the_command_line_is_enough(origins, place, tmp_path):
+    pebble = place.pebble().start()
+    origin, = origins()
+    more = {"acme.directory": pebble.directory, "acme.ca_file": pebble.ca_file,
+            "acme.storage": place.storage}
+    with open(tmp_path / "log", "wb") as log:
+        process = subprocess.Popen(
+            [BINARY, "serve", "--listen", f"127.0.0.1:{place.https}", "--acme", "a.test", "--acme",
+             "b.test", "--agree-to-terms", "--backend", origin.address,
+             *(word for pair in more.items() for word in ("--set", "=".join(map(str, pair))))],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        wait_until(place.files, LONG, (tmp_path / "log").read_text)
+        wait_until(lambda: leaf(place.https, "a.test") == der_in(place.files()[0]), LONG)
+        roots = pebble.roots(tmp_path / "roots.pem")
+        status, _, certificate = ask(place.https, "b.test", roots)
+        assert status == 200 and names_of(certificate) == {"a.test", "b.test"}
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0, (tmp_path / "log").read_text()
+
+
+def test_an_authority_that_is_not_there_is_asked_for_one_at_a_time(quoit, origins, place):
+    configuration = place.configuration(
+        origins(), place.pebble(), None,
+        tls={"certificates": [{"acme": f"{name}.test"} for name in "abc"]})
+    balancer = quoit(configuration)
+    first, second = wait_events(balancer, "acme_failed", 2)[:2]
+    assert first["name"] == second["name"] == "a.test"
+    assert seconds(second["time"]) - seconds(first["time"]) > 3
 
 
 def test_check_says_what_is_wrong(tmp_path):

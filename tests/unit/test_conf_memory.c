@@ -44,8 +44,10 @@ static FILE *counted_memstream(char **ret_text, size_t *ret_n)
 
 static const char good[] =
     "listeners: [':80', { address: '127.0.0.1:81',\n"
+    "              tls: { certificates: [a.pem, { acme: [b, c] }], acme: d },\n"
     "              response_headers: { remove: [a, b], set: { c: d }, add: { e: '' } } }]\n"
     "admin: '127.0.0.1:82'\n"
+    "acme: { agree_to_terms: true, contact: 'mailto:a@b', eab: { kid: k, key: abcd } }\n"
     "client: { trusted_proxies: [10.0.0.0/8, '::1'] }\n"
     "consul: { address: ['http://a', 'http://b'], token: t }\n"
     "pools: { a: { endpoints: ['a:1', { address: 'b:1', weight: 2 }], hash_key: header:x,\n"

@@ -209,6 +209,50 @@ static void test_an_expired_certificate_serves_with_a_warning(void **state)
     inbound_free(inbound);
 }
 
+/* One that quoit gets for itself: a placeholder first, RSA in its file later, so that the number of
+ * bits tells them apart. */
+static void test_a_placeholder_stands_in_until_its_file_is_there(void **state)
+{
+    struct fixture *f = *state;
+    const struct tls_report report = {.say = on_say, .context = f};
+    char *names[] = {"a.test"}, moved[48];
+    char *file = make_file(f, "RSA", "DNS:a.test", 3600);
+    struct conf_certificate files[] = {{.cert_file = file, .names = names, .n_names = 1}};
+    struct conf_tls conf = conf_of(files, 1);
+    struct inbound *inbound;
+    (void)snprintf(moved, sizeof moved, "%s.new", file);
+    assert_int_equal(rename(file, moved), 0);
+    assert_int_equal(inbound_new(&conf, "listeners.0.tls", &report, &inbound), 0);
+    assert_int_equal(bits_for(inbound, "a.test", NULL), 256);
+    assert_false(inbound_has_changed(inbound));
+    assert_int_equal(rename(moved, file), 0);
+    assert_true(inbound_has_changed(inbound));
+    assert_int_equal(inbound_load(inbound, &report), 0);
+    assert_int_equal(bits_for(inbound, "a.test", NULL), 2048);
+    assert_string_equal(f->said, "");
+    /* A file that goes away takes nothing with it. */
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(inbound_load(inbound, &report), -EINVAL);
+    assert_int_equal(bits_for(inbound, "a.test", NULL), 2048);
+    inbound_free(inbound);
+}
+
+static void test_a_file_of_its_own_that_is_no_good_gives_a_placeholder(void **state)
+{
+    struct fixture *f = *state;
+    const struct tls_report report = {.say = on_say, .context = f};
+    char *names[] = {"a.test"};
+    char *file = make_file(f, "RSA", "DNS:a.test", 3600);
+    struct conf_certificate files[] = {{.cert_file = file, .names = names, .n_names = 1}};
+    struct conf_tls conf = conf_of(files, 1);
+    struct inbound *inbound;
+    assert_int_equal(truncate(file, 40), 0);
+    assert_int_equal(inbound_new(&conf, "listeners.0.tls", &report, &inbound), 0);
+    assert_int_equal(bits_for(inbound, "a.test", NULL), 256);
+    assert_non_null(strstr(f->said, "listeners.0.tls.certificates.0.cert"));
+    inbound_free(inbound);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +265,10 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_expired_certificate_serves_with_a_warning, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_a_placeholder_stands_in_until_its_file_is_there, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_file_of_its_own_that_is_no_good_gives_a_placeholder,
+                                        setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
