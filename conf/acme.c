@@ -25,8 +25,8 @@ static bool is_loopback(const struct conf_host_port *address)
            strcmp(address->host, "localhost") == 0;
 }
 
-/* What may stand in a path: visible, and no quotes, backslashes or fragments. */
-static bool is_path(const char *text)
+/* What may stand in a URL: visible, and no quotes, backslashes or fragments. */
+static bool is_plain(const char *text)
 {
     for (const char *c = text; *c != '\0'; c++)
         if (*c <= ' ' || *c > '~' || strchr("\"\\#<>", *c) != NULL)
@@ -50,7 +50,7 @@ static int parse_url(const struct conf_option *option, const char *text, void *f
     bool has_port = conf_parse_host_port(authority, &address) == 0;
     if (has_port ? address.type == CONF_HOST_ALL : conf_parse_host(authority, n, &address) != 0)
         return -EINVAL;
-    if (!is_path(host + n) || (!is_secure && !is_loopback(&address)))
+    if (!is_plain(host + n) || (!is_secure && !is_loopback(&address)))
         return -EINVAL;
     return store(field, arena, text);
 }
@@ -73,7 +73,7 @@ static int parse_contact(const struct conf_option *option, const char *text, voi
                          struct conf_arena *arena)
 {
     (void)option;
-    if (strncmp(text, "mailto:", 7) != 0 || strlen(text) > MAX_CONTACT || !is_path(text) ||
+    if (strncmp(text, "mailto:", 7) != 0 || strlen(text) > MAX_CONTACT || !is_plain(text) ||
         strpbrk(text, ",?") != NULL)
         return -EINVAL;
     const char *at = strchr(text, '@');
@@ -115,6 +115,21 @@ static void describe_names(const struct conf_option *option, FILE *out)
 const struct conf_type conf_type_acme_names = {CONF_SHAPE_VALUES, parse_name, describe_names};
 
 /* ---- keys */
+
+static int parse_kid(const struct conf_option *option, const char *text, void *field,
+                     struct conf_arena *arena)
+{
+    (void)option;
+    return text[0] != '\0' && is_plain(text) ? store(field, arena, text) : -EINVAL;
+}
+
+static void describe_kid(const struct conf_option *option, FILE *out)
+{
+    (void)option;
+    fputs("visible characters of ASCII, no quotes", out);
+}
+
+const struct conf_type conf_type_acme_kid = {CONF_SHAPE_VALUE, parse_kid, describe_kid};
 
 static int parse_base64url(const struct conf_option *option, const char *text, void *field,
                            struct conf_arena *arena)

@@ -69,7 +69,7 @@ bool conf_is_token(const char *text);
 /* The types a value can have (types.c). */
 extern const struct conf_type conf_type_identity;                          /* identity.c */
 extern const struct conf_type conf_type_acme_url, conf_type_acme_contacts; /* acme.c */
-extern const struct conf_type conf_type_acme_names, conf_type_base64url;
+extern const struct conf_type conf_type_acme_names, conf_type_acme_kid, conf_type_base64url;
 extern const struct conf_type conf_type_section, conf_type_list, conf_type_map;
 extern const struct conf_type conf_type_number, conf_type_power, conf_type_prime, conf_type_decimal;
 extern const struct conf_type conf_type_size, conf_type_duration, conf_type_bool, conf_type_word;

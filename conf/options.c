@@ -731,7 +731,7 @@ const struct conf_option conf_options[] = {
      .meaning = "Binds the account to one that the authority knows already (external account "
                 "binding), which some demand. It gives out both values."},
     {.key = "acme.eab.kid",
-     .type = &conf_type_text,
+     .type = &conf_type_acme_kid,
      AT(conf, acme.eab_kid),
      .is_required = true,
      .meaning = "The key's identifier."},

@@ -6,8 +6,8 @@
  * whoever uses these files looks for new ones by itself.
  *
  * What the authority refuses is tried again after a pause of minutes to hours, growing with every
- * refusal, and never before it says so (Retry-After). When it cannot be reached, or something on our
- * side is wrong, nothing is begun for some seconds to minutes.
+ * refusal, and never before it says so (Retry-After). When it cannot be reached, or something on
+ * our side is wrong, nothing is begun for some seconds to minutes.
  */
 #ifndef QUOIT_BALANCER_ACME_ACME_H
 #define QUOIT_BALANCER_ACME_ACME_H

@@ -33,8 +33,7 @@ static const char *text_of(const json_t *object, const char *name)
     return text != NULL ? text : "";
 }
 
-/* Visible ASCII of an http URL that fits; what is fetched is bounded elsewhere. */
-static bool copy_url(const char *text, char ret_url[ACME_URL_SIZE])
+bool acme_is_url(const char *text)
 {
     size_t n = strnlen(text, ACME_URL_SIZE);
     if (n == ACME_URL_SIZE ||
@@ -43,8 +42,15 @@ static bool copy_url(const char *text, char ret_url[ACME_URL_SIZE])
     for (size_t i = 0; i < n; i++)
         if (text[i] <= ' ' || text[i] > '~' || text[i] == '"' || text[i] == '\\')
             return false;
-    memcpy(ret_url, text, n + 1);
     return true;
+}
+
+static bool copy_url(const char *text, char ret_url[ACME_URL_SIZE])
+{
+    bool is_url = acme_is_url(text);
+    if (is_url)
+        memcpy(ret_url, text, strlen(text) + 1);
+    return is_url;
 }
 
 static bool take_url(const json_t *object, const char *name, char ret_url[ACME_URL_SIZE])

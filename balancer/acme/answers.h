@@ -79,6 +79,10 @@ void acme_read_problem(const char *text, size_t n, struct acme_problem *ret_prob
 /* The last path of types, as in "rateLimited". */
 bool acme_problem_is(const struct acme_problem *problem, const char *type);
 
+/* Whether text may be asked for: visible ASCII of an http or https URL that fits into
+ * ACME_URL_SIZE. */
+bool acme_is_url(const char *text);
+
 /* A time of RFC 3339. Returns 0 or -EINVAL. */
 int acme_read_time(const char *text, int64_t *ret_time_s);
 

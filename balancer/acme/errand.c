@@ -293,7 +293,7 @@ static void ask_account(struct errand *errand)
 
 static void take_account(struct errand *errand, const struct wire_reply *reply)
 {
-    if (reply->location[0] == '\0' || strlen(reply->location) >= ACME_URL_SIZE) {
+    if (!acme_is_url(reply->location)) {
         fail_here(errand, "the account has no URL");
         return;
     }
@@ -352,7 +352,7 @@ static bool read_order(struct errand *errand, const struct wire_reply *reply)
 
 static void take_order(struct errand *errand, const struct wire_reply *reply)
 {
-    if (reply->location[0] == '\0' || strlen(reply->location) >= ACME_URL_SIZE) {
+    if (!acme_is_url(reply->location)) {
         fail_here(errand, "the order has no URL");
         return;
     }

@@ -167,6 +167,7 @@ static char *signing_input(json_t *head, const char *algorithm, const char *payl
 {
     (void)json_object_set_new(head, "alg", json_string(algorithm));
     char *head_text = json_dumps(head, JSON_COMPACT);
+    assert(head_text != NULL);
     char *first = encode(head_text), *second = encode(payload != NULL ? payload : "");
     size_t size = strlen(first) + 1 + strlen(second) + 1;
     char *input = malloc(size);

@@ -32,8 +32,8 @@ json_t *jose_jwk(const EVP_PKEY *key);
 /* Returns 0, or -EINVAL when it is no such key. */
 int jose_thumbprint(const EVP_PKEY *key, char ret_thumbprint[JOSE_THUMBPRINT_SIZE]);
 
-/* A signed message: head (without "alg", which is added to it) and payload; NULL is the empty
- * payload of RFC 8555 section 6.3. The caller frees it. NULL when OpenSSL fails. */
+/* A signed message: head (an object without "alg", which is added to it) and payload; NULL is the
+ * empty payload of RFC 8555 section 6.3. The caller frees it. NULL when OpenSSL fails. */
 char *jose_sign(EVP_PKEY *key, json_t *head, const char *payload);
 
 /* The same with HMAC-SHA-256. */

@@ -48,8 +48,8 @@ const char *wire_account(const struct wire *wire);
 /* Where nonces come from; must be set before the first POST. */
 void wire_set_nonce_url(struct wire *wire, const char *url);
 
-/* Begins an exchange; nothing may be running. payload is JSON, NULL for POST-as-GET. Both are
- * copied. Return 0 or -ENOMEM, then without done(). */
+/* Begins an exchange with what acme_is_url(); nothing may be running. payload is JSON, NULL for
+ * POST-as-GET. Both are copied. Return 0 or -ENOMEM, then without done(). */
 int wire_get(struct wire *wire, const char *url);
 int wire_post(struct wire *wire, const char *url, const char *payload);
 

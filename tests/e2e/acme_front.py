@@ -18,6 +18,8 @@ class AcmeFront:
         self.pebble, self.port = pebble, free_port()
         self.window = None  # (start, end) in seconds from now; None: no advice
         self.busy = {}  # path: [(status, fields, body)], answered before Pebble is asked
+        self.held = threading.Event()  # set: answers come
+        self.held.set()
         self.requests = []  # (method, path, payload)
         front = self
 
@@ -49,6 +51,7 @@ class AcmeFront:
         return self.pebble.ca_file
 
     def close(self):
+        self.held.set()
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
@@ -64,6 +67,7 @@ class AcmeFront:
     def handle(self, handler):
         body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
         self.requests.append((handler.command, handler.path, self._payload(body)))
+        self.held.wait(120)
         waiting = self.busy.get(handler.path)
         if waiting:
             status, fields, text = waiting.pop(0)

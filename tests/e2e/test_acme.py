@@ -210,7 +210,7 @@ def test_accounts_are_bound_to_external_ones(quoit, origins, place, tmp_path):
 
 
 def test_renewal_comes_in_time_and_drops_nothing(quoit, origins, place):
-    pebble = place.pebble(validity_s=24, nonce_reject=30).start()
+    pebble = place.pebble(validity_s=36, nonce_reject=30).start()
     configuration = place.configuration(origins(), pebble, "a.test", key_type="rsa")
     balancer = quoit({**configuration, "client": {"header_timeout": "10m"}})
     wait_events(balancer, "acme_certificate")
@@ -293,6 +293,39 @@ def test_answers_that_are_none_are_told_of(quoit, origins, place, text, words):
     failed, = wait_events(balancer, "acme_failed")
     assert words in failed["detail"] and failed["at"] == front.directory
     assert ask_plain(place).status == 200
+
+
+@pytest.mark.parametrize("path, location", [
+    ("/sign-me-up", b""), ("/order-plz", b"https://localhost/\xff"), ("/order-plz", b"gopher://x/")])
+def test_locations_that_are_none_are_told_of(quoit, origins, place, path, location):
+    front = place.front(place.pebble().start())
+    order = (b'{"status": "pending", "finalize": "https://localhost/f",'
+             b' "authorizations": ["https://localhost/a"]}')
+    front.busy[path] = [(201, [("Replay-Nonce", "abc"), ("Location", location.decode("latin-1"))],
+                         order)]
+    balancer = quoit(place.configuration(origins(), front, "a.test"))
+    failed, = wait_events(balancer, "acme_failed")
+    assert "has no URL" in failed["detail"]
+    assert ask_plain(place).status == 200
+
+
+def test_an_authority_that_keeps_silent_is_in_nobodys_way(quoit, origins, place):
+    front = place.front(place.pebble().start())
+    front.held.clear()
+    balancer = quoit(place.configuration(origins(), front, "a.test"))
+    wait_until(lambda: front.requests, LONG)
+    assert ask_plain(place).status == 200 and balancer.admin("/readyz")[0] == 200
+    assert balancer.stop() == 0
+
+
+def test_a_challenge_needs_nothing_that_clients_must_have(quoit, origins, place, authority):
+    pebble = place.pebble().start()
+    balancer = quoit(place.configuration(origins(), pebble, None, tls={
+        "acme": "a.test", "strict_sni": True, "client_auth": "required", "alpn": ["h2"],
+        "client_ca_file": str(authority.cert), "ocsp": "fetch"}))
+    wait_events(balancer, "acme_certificate")
+    wait_until(lambda: len(balancer.events("tls_reloaded")) == 1, LONG)
+    assert not balancer.events("acme_failed")
 
 
 def test_a_refusal_is_told_in_full_and_touches_nothing_else(quoit, origins, place, authority):

@@ -58,6 +58,21 @@ static void test_a_directory_without_its_urls_is_none(void **state)
     }
 }
 
+static void test_only_what_can_be_asked_for_is_a_url(void **state)
+{
+    (void)state;
+    char text[ACME_URL_SIZE + 1] = "https://";
+    static const char *const bad[] = {
+        "",           "https",    "ftp://a/", "https://a b", "https://\xff", "https://a\n",
+        "https://\"", "file:///a"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(acme_is_url(bad[i]));
+    memset(text + 8, 'a', ACME_URL_SIZE - 8);
+    assert_false(acme_is_url(text));
+    text[ACME_URL_SIZE - 1] = '\0';
+    assert_true(acme_is_url(text));
+}
+
 /* RFC 8555 section 7.4, with one name. */
 static void test_an_order_is_read(void **state)
 {
@@ -213,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_directory_is_read),
         cmocka_unit_test(test_a_directory_without_its_urls_is_none),
+        cmocka_unit_test(test_only_what_can_be_asked_for_is_a_url),
         cmocka_unit_test(test_an_order_is_read),
         cmocka_unit_test(test_an_order_of_too_many_names_is_none),
         cmocka_unit_test(test_an_authorization_has_the_wanted_challenge),
