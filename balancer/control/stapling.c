@@ -27,7 +27,7 @@ struct subject {
     struct stapling *all;
     size_t listener, number;
     X509 *leaf;   /* a reference; NULL: not looked at yet */
-    X509 *issuer; /* a reference; NULL: nobody can be asked */
+    X509 *issuer; /* a reference; NULL: nobody is asked */
     uint8_t *request;
     struct curl_transfer transfer;
     struct ev_timer timer; /* until the next request */
@@ -199,29 +199,20 @@ static void on_timer(struct ev_loop *loop, struct ev_timer *timer, int revents)
     fail(subject, "no memory");
 }
 
-/* Why nobody can be asked about the certificate; NULL: the request is ready. */
-static const char *prepare(struct subject *subject, const struct certificate *certificate)
+/* False when memory is out. */
+static bool prepare(struct subject *subject, const struct certificate *certificate)
 {
     CURL *easy = subject->transfer.easy;
     X509 *issuer = ocsp_issuer(certificate->leaf, certificate->chain);
     char *url = ocsp_responder(certificate->leaf);
-    size_t n = issuer != NULL && url != NULL
-                   ? ocsp_request(certificate->leaf, issuer, &subject->request)
-                   : 0;
-    bool is_set = n > 0 && curl_easy_setopt(easy, CURLOPT_URL, url) == CURLE_OK &&
-                  curl_easy_setopt(easy, CURLOPT_POSTFIELDS, subject->request) == CURLE_OK &&
-                  curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)n) == CURLE_OK;
-    const char *why = is_set ? NULL : "no memory";
-    if (url == NULL)
-        why = "the certificate names no OCSP responder";
-    else if (issuer == NULL)
-        why = "the file does not hold the certificate's issuer";
+    size_t n = ocsp_request(certificate->leaf, issuer, &subject->request);
+    bool is_done = url != NULL && n > 0 && curl_easy_setopt(easy, CURLOPT_URL, url) == CURLE_OK &&
+                   curl_easy_setopt(easy, CURLOPT_POSTFIELDS, subject->request) == CURLE_OK &&
+                   curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)n) == CURLE_OK;
     OPENSSL_free(url);
-    if (why == NULL) {
-        (void)X509_up_ref(issuer);
-        subject->issuer = issuer;
-    }
-    return why;
+    (void)X509_up_ref(issuer);
+    subject->issuer = issuer;
+    return is_done;
 }
 
 static void take_certificate(struct subject *subject, const struct certificate *certificate)
@@ -230,12 +221,12 @@ static void take_certificate(struct subject *subject, const struct certificate *
     (void)X509_up_ref(certificate->leaf);
     subject->leaf = certificate->leaf;
     subject->backoff.n_failures = 0;
-    const char *why = prepare(subject, certificate);
-    if (why == NULL)
+    if (ocsp_obstacle(certificate->leaf, certificate->chain) != NULL)
+        return; /* was told when it was loaded */
+    if (prepare(subject, certificate))
         wait_s(subject, 0);
-    else if (!certificate->is_placeholder)
-        log_event(LOG_WARN, "ocsp_skipped", LOG_STR("file", file_of(subject)),
-                  LOG_STR("reason", why));
+    else
+        forget(subject); /* until the next look */
 }
 
 void stapling_look(struct stapling *all)

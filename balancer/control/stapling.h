@@ -25,7 +25,7 @@ int stapling_start(struct ev_loop *loop, const struct conf *conf, struct inbound
 /* Before the inbounds are freed. Accepts NULL. */
 void stapling_stop(struct stapling *stapling);
 
-/* After a load: certificates that were read again are asked about at once. Accepts NULL. */
+/* Now and then: certificates that were read again are asked about at once. Accepts NULL. */
 void stapling_look(struct stapling *stapling);
 
 /* How often fetching a response for certificate i of a listener has failed. Accepts NULL. */

@@ -277,13 +277,14 @@ static unsigned kind_of(const struct certificate *certificate)
     }
 }
 
-static void check_staple(const struct certificate *certificate, const struct conf_tls *conf,
-                         const char *key, const char *file, const struct tls_report *report)
+/* What is wrong about the OCSP response that clients are to get with the certificate, or NULL. */
+static const char *staple_trouble(const struct certificate *certificate, bool is_fetched)
 {
-    if (!conf->fetches_ocsp && staple_until(&certificate->staple) == 0 &&
-        ocsp_must_staple(certificate->leaf))
-        tls_say(report, TLS_WARNING, key, file,
-                "clients expect an OCSP response with this certificate, and there is none");
+    if (is_fetched)
+        return ocsp_obstacle(certificate->leaf, certificate->chain);
+    if (staple_until(&certificate->staple) != 0 || !ocsp_must_staple(certificate->leaf))
+        return NULL;
+    return "clients expect an OCSP response with this certificate, and there is none";
 }
 
 /* Whether the set in use has something better than a placeholder for certificate number i. */
@@ -305,8 +306,12 @@ static struct certificate *load_certificate(const struct inbound *inbound, size_
         certificate = certificate_load(conf, key, report);
     if (certificate == NULL && may_wait)
         return certificate_placeholder(conf);
-    if (certificate != NULL)
-        check_staple(certificate, inbound->conf, key, conf->cert_file, report);
+    if (certificate == NULL)
+        return NULL;
+    bool is_fetched = inbound->conf->fetches_ocsp && conf->ocsp_file == NULL;
+    const char *trouble = staple_trouble(certificate, is_fetched);
+    if (trouble != NULL)
+        tls_say(report, TLS_WARNING, key, conf->cert_file, trouble);
     return certificate;
 }
 

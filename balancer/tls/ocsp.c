@@ -34,6 +34,17 @@ char *ocsp_responder(X509 *leaf)
     return found;
 }
 
+const char *ocsp_obstacle(X509 *leaf, STACK_OF(X509) * chain)
+{
+    char *url = ocsp_responder(leaf);
+    bool has_responder = url != NULL;
+    OPENSSL_free(url);
+    if (!has_responder)
+        return "the certificate names no OCSP responder with an http:// URL";
+    bool has_issuer = ocsp_issuer(leaf, chain) != NULL;
+    return has_issuer ? NULL : "the certificate's issuer, whom OCSP needs, is not in the file";
+}
+
 bool ocsp_must_staple(X509 *leaf)
 {
     TLS_FEATURE *features = X509_get_ext_d2i(leaf, NID_tlsfeature, NULL, NULL);

@@ -20,6 +20,9 @@ X509 *ocsp_issuer(X509 *leaf, STACK_OF(X509) * chain);
  * it with OPENSSL_free(). */
 char *ocsp_responder(X509 *leaf);
 
+/* Why no response can be asked for, a constant; NULL: it can. */
+const char *ocsp_obstacle(X509 *leaf, STACK_OF(X509) * chain);
+
 /* Whether clients are told to expect a stapled response (RFC 7633). */
 bool ocsp_must_staple(X509 *leaf);
 

@@ -183,14 +183,15 @@ def test_revocation_ends_the_stapling_and_is_an_error(quoit, origins, authority,
 
 def test_a_certificate_that_names_no_responder_is_told(quoit, origins, authority, tmp_path):
     balancer = serve(quoit, origins, issue(authority, tmp_path))
-    event = wait_event(balancer, "ocsp_skipped")
-    assert event["reason"] == "the certificate names no OCSP responder"
+    warning = wait_event(balancer, "tls_warning")["warning"]
+    assert warning == "the certificate names no OCSP responder with an http:// URL"
+    assert stapled(balancer) is None
 
 
 def test_a_certificate_without_its_issuer_is_told(quoit, origins, authority, responder):
     leaf = authority.issue("o.test", "DNS:o.test", more=[responder().extension])
-    event = wait_event(serve(quoit, origins, leaf), "ocsp_skipped")
-    assert event["reason"] == "the file does not hold the certificate's issuer"
+    warning = wait_event(serve(quoit, origins, leaf), "tls_warning")["warning"]
+    assert warning == "the certificate's issuer, whom OCSP needs, is not in the file"
 
 
 def test_clients_that_must_find_a_response_are_thought_of(quoit, origins, authority, responder,

@@ -314,6 +314,22 @@ static void test_the_first_responder_over_http_is_asked(void **state)
     free_pair(leaf);
 }
 
+static void test_what_is_in_the_way_of_asking_is_told(void **state)
+{
+    const struct fixture *f = *state;
+    struct pair leaf =
+        make_pair("leaf", &f->authority, 3, NID_info_access, "OCSP;URI:http://a.test/");
+    STACK_OF(X509) *chain = sk_X509_new_null();
+    assert_string_equal(ocsp_obstacle(leaf.cert, chain),
+                        "the certificate's issuer, whom OCSP needs, is not in the file");
+    assert_true(sk_X509_push(chain, f->authority.cert) > 0);
+    assert_null(ocsp_obstacle(leaf.cert, chain));
+    assert_string_equal(ocsp_obstacle(f->leaf.cert, chain),
+                        "the certificate names no OCSP responder with an http:// URL");
+    sk_X509_free(chain);
+    free_pair(leaf);
+}
+
 static void test_must_staple_is_the_feature_of_a_certificate(void **state)
 {
     const struct fixture *f = *state;
@@ -377,6 +393,7 @@ int main(void)
         TEST(test_the_request_names_the_certificate),
         TEST(test_the_issuer_is_found_wherever_it_stands_in_the_chain),
         TEST(test_the_first_responder_over_http_is_asked),
+        TEST(test_what_is_in_the_way_of_asking_is_told),
         TEST(test_must_staple_is_the_feature_of_a_certificate),
         TEST(test_a_response_is_fetched_again_at_half_of_what_is_left),
         TEST(test_nothing_is_stapled_from_its_next_update_on),
