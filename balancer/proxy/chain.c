@@ -1,5 +1,8 @@
 #include "balancer/proxy/chain.h"
 
+#include <assert.h>
+#include <string.h>
+
 #include "balancer/proxy/buffer.h"
 
 struct chain_piece {
@@ -50,20 +53,36 @@ void chain_add(struct chain *chain, struct buffer_pool *pool, struct span bytes)
     }
 }
 
+struct span chain_front(const struct chain *chain)
+{
+    const struct chain_piece *piece = chain->first;
+    if (piece == NULL)
+        return (struct span){NULL, 0};
+    return (struct span){piece->bytes + piece->start, piece->end - piece->start};
+}
+
+void chain_drop(struct chain *chain, struct buffer_pool *pool, size_t n)
+{
+    struct chain_piece *piece = chain->first;
+    assert(n <= chain_front(chain).n);
+    if (n == 0)
+        return;
+    piece->start += (uint32_t)n;
+    chain->n -= n;
+    if (piece->start == piece->end)
+        drop_first(chain, pool);
+}
+
 size_t chain_take(struct chain *chain, struct buffer_pool *pool, uint8_t *to, size_t n)
 {
     size_t taken = 0;
     while (taken < n && chain->first != NULL) {
-        struct chain_piece *piece = chain->first;
-        uint32_t used = piece->end - piece->start;
-        uint32_t k = n - taken < used ? (uint32_t)(n - taken) : used;
-        memcpy(to + taken, piece->bytes + piece->start, k);
-        piece->start += k;
+        struct span front = chain_front(chain);
+        size_t k = n - taken < front.n ? n - taken : front.n;
+        memcpy(to + taken, front.p, k);
         taken += k;
-        if (piece->start == piece->end)
-            drop_first(chain, pool);
+        chain_drop(chain, pool, k);
     }
-    chain->n -= taken;
     return taken;
 }
 

@@ -24,6 +24,13 @@ void chain_add(struct chain *chain, struct buffer_pool *pool, struct span bytes)
 /* Moves up to n bytes from the front to `to`; returns how many. */
 size_t chain_take(struct chain *chain, struct buffer_pool *pool, uint8_t *to, size_t n);
 
+/* The bytes at the front that lie side by side, until something is done to the chain; none: it is
+ * empty. */
+struct span chain_front(const struct chain *chain);
+
+/* Drops n bytes at the front, no more than chain_front() has. */
+void chain_drop(struct chain *chain, struct buffer_pool *pool, size_t n);
+
 /* Drops everything. */
 void chain_clear(struct chain *chain, struct buffer_pool *pool);
 

@@ -6,22 +6,21 @@
  * watched for are computed from what the owner wants and from what stands in the way of each
  * (adjust()), and an event of the socket becomes the owner's event behind it (on_io()).
  *
- * OpenSSL seals a record before it finds the socket full; the bytes in it are sealed for good, and
+ * Records are sealed before the socket is found full; the bytes in them are sealed for good, and
  * the caller, who was told nothing of them, offers them again. `sealed` remembers how many they are
- * until the record has left, `credit` how many the caller is still to be told of.
+ * until their records have left (tls_wire.h), `credit` how many the caller is still to be told of.
  */
 #include <assert.h>
 #include <errno.h>
-#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "balancer/proxy/conn.h"
+#include "balancer/proxy/tls_wire.h"
 #include "balancer/proxy/transport.h"
 #include "balancer/proxy/worker.h"
 #include "balancer/tls/inbound.h"
@@ -39,8 +38,7 @@ struct channel {
     SSL *ssl;
     struct inbound_set *set;
     struct peer_facts *peer;
-    uint8_t *early; /* bytes of the handshake that were read before it began; NULL: none (left) */
-    uint32_t early_at, early_n;
+    struct tls_wire wire;
     struct ev_timer again; /* the owner is to be called without an event of the socket */
     enum tls_progress progress;
     enum reason failure;
@@ -51,7 +49,6 @@ struct channel {
     uint16_t record_bytes;      /* of payload in a record */
     uint8_t wanted;             /* events that the owner wants */
     uint8_t watched;            /* events that the socket is watched for */
-    bool has_heard;             /* the peer has sent something */
     bool read_wants_write, write_wants_read;
     bool has_more;  /* OpenSSL holds bytes that were not read yet, perhaps not enough of them */
     bool has_ended; /* the peer's stream is over */
@@ -62,74 +59,6 @@ struct channel {
 static struct channel *channel_of(const struct conn *conn)
 {
     return conn->channel;
-}
-
-/* ---- the socket, as OpenSSL sees it */
-
-static int bio_read(BIO *bio, char *bytes, size_t n, size_t *ret_n)
-{
-    struct conn *conn = BIO_get_data(bio);
-    struct channel *channel = conn->channel;
-    BIO_clear_retry_flags(bio);
-    if (channel->early != NULL) {
-        size_t left = channel->early_n - channel->early_at;
-        *ret_n = left < n ? left : n;
-        memcpy(bytes, channel->early + channel->early_at, *ret_n);
-        channel->early_at += (uint32_t)*ret_n;
-        if (channel->early_at == channel->early_n) {
-            free(channel->early);
-            channel->early = NULL;
-        }
-        return 1;
-    }
-    ssize_t got = recv(conn->fd, bytes, n, 0);
-    if (got <= 0) {
-        *ret_n = 0;
-        if (got < 0 && (errno == EAGAIN || errno == EINTR))
-            BIO_set_retry_read(bio);
-        if (got == 0)
-            BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
-        return 0;
-    }
-    channel->has_heard = true;
-    *ret_n = (size_t)got;
-    return 1;
-}
-
-static int bio_write(BIO *bio, const char *bytes, size_t n, size_t *ret_n)
-{
-    const struct conn *conn = BIO_get_data(bio);
-    BIO_clear_retry_flags(bio);
-    ssize_t sent = send(conn->fd, bytes, n, MSG_NOSIGNAL);
-    *ret_n = sent > 0 ? (size_t)sent : 0;
-    if (sent < 0 && (errno == EAGAIN || errno == EINTR))
-        BIO_set_retry_write(bio);
-    return sent > 0;
-}
-
-static long bio_control(BIO *bio, int command, long number, void *pointer)
-{
-    (void)number, (void)pointer;
-    switch (command) {
-    case BIO_CTRL_FLUSH:
-        return 1;
-    case BIO_CTRL_EOF:
-        return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
-    default:
-        return 0;
-    }
-}
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static BIO_METHOD *bio_method;
-
-static void make_bio_method(void)
-{
-    bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "quoit connection");
-    if (bio_method == NULL || BIO_meth_set_read_ex(bio_method, bio_read) != 1 ||
-        BIO_meth_set_write_ex(bio_method, bio_write) != 1 ||
-        BIO_meth_set_ctrl(bio_method, bio_control) != 1)
-        abort();
 }
 
 /* ---- events */
@@ -221,7 +150,7 @@ static int end_handshake_failed(struct conn *conn, int error, unsigned long code
 {
     struct channel *channel = channel_of(conn);
     channel->progress =
-        channel->has_heard || !SSL_is_server(channel->ssl) ? TLS_FAILED : TLS_UNHEARD;
+        channel->wire.has_heard || !SSL_is_server(channel->ssl) ? TLS_FAILED : TLS_UNHEARD;
     channel->failure = reason_of(channel, code);
     channel->failure_code = code;
     channel->error = EPROTO;
@@ -366,16 +295,16 @@ static ssize_t tls_read(struct conn *conn, void *bytes, size_t n)
     return got > 0 ? (ssize_t)got : more;
 }
 
-/* Sends one record, or the one that is sealed already. */
-static bool write_record(struct conn *conn, const void *bytes, size_t n, size_t *ret_went)
+/* Seals one record. */
+static bool write_record(struct channel *channel, struct conn *conn, struct span bytes)
 {
-    struct channel *channel = channel_of(conn);
+    size_t went;
     ERR_clear_error();
     errno = 0;
-    int result = SSL_write_ex(channel->ssl, bytes, n, ret_went);
+    int result = SSL_write_ex(channel->ssl, bytes.p, bytes.n, &went);
     if (result == 1) {
-        channel->sealed = 0;
         channel->write_wants_read = false;
+        assert(went == bytes.n);
         return true;
     }
     bool wants_read;
@@ -383,27 +312,8 @@ static bool write_record(struct conn *conn, const void *bytes, size_t n, size_t 
     channel->write_wants_read = wants_read;
     channel->write_error = channel->error;
     channel->error = 0;
-    /* A message of TLS itself stands in the way, or this record does. */
-    if (error == EAGAIN && !wants_read && !SSL_in_init(channel->ssl))
-        channel->sealed = (uint32_t)n;
     errno = error == 0 ? EPIPE : error;
     return false;
-}
-
-/* The record under way first. OpenSSL no longer reads what is in it. */
-static bool write_sealed(struct conn *conn)
-{
-    static const uint8_t unread[RECORD_BYTES];
-    struct channel *channel = channel_of(conn);
-    size_t went;
-    uint32_t sealed = channel->sealed;
-    if (sealed == 0)
-        return true;
-    if (!write_record(conn, unread, sealed, &went))
-        return false;
-    assert(went == sealed);
-    channel->credit += sealed;
-    return true;
 }
 
 /* The bytes of iov from `at` on that make the next record: where they are, or gathered in room, so
@@ -430,25 +340,66 @@ static const uint8_t *gather(const struct iovec *iov, int n_iov, size_t at, size
     return room;
 }
 
+/* Seals as many records as may leave together. False: one could not be sealed. */
+static bool seal_batch(struct conn *conn, const struct iovec *iov, int n_iov, size_t at,
+                       size_t total)
+{
+    struct channel *channel = channel_of(conn);
+    struct tls_batch *batch = channel->wire.batch;
+    const size_t most = channel->record_bytes;
+    uint8_t room[RECORD_BYTES];
+    while (at < total && sizeof batch->bytes - batch->n >= most + TLS_RECORD_OVERHEAD) {
+        size_t n;
+        const uint8_t *bytes = gather(iov, n_iov, at, most, room, &n);
+        batch->is_last = at + n == total;
+        if (!write_record(channel, conn, (struct span){bytes, n}))
+            return false;
+        channel->sealed += (uint32_t)n;
+        at += n;
+    }
+    return true;
+}
+
+/* The bytes that were sealed, once their records have left, are to be told of. */
+static void count_sealed(struct channel *channel)
+{
+    channel->credit += channel->sealed;
+    channel->sealed = 0;
+}
+
+/* False: no more can be written now, and errno says why. */
+static bool write_batch(struct conn *conn, const struct iovec *iov, int n_iov, size_t at,
+                        size_t total)
+{
+    struct channel *channel = channel_of(conn);
+    struct tls_batch batch;
+    tls_wire_begin(&channel->wire, &batch);
+    bool is_sealed = seal_batch(conn, iov, n_iov, at, total);
+    int error = errno;
+    bool has_left = tls_wire_end(&channel->wire);
+    if (has_left)
+        count_sealed(channel);
+    if (!is_sealed)
+        errno = error;
+    return is_sealed && has_left;
+}
+
 static ssize_t write_all(struct conn *conn, const struct iovec *iov, int n_iov, size_t total)
 {
     struct channel *channel = channel_of(conn);
-    uint8_t room[RECORD_BYTES];
     size_t went = 0;
-    bool is_going = true;
-    while (is_going && went < total) {
-        size_t n, sent = 0;
+    bool is_going = tls_wire_flush(&channel->wire);
+    if (is_going)
+        count_sealed(channel);
+    for (;;) {
         size_t known = channel->credit < total - went ? channel->credit : total - went;
         channel->credit -= (uint32_t)known;
         went += known;
-        if (channel->sealed != 0) {
-            is_going = write_sealed(conn);
-        } else if (went < total) {
-            const uint8_t *bytes = gather(iov, n_iov, went, channel->record_bytes, room, &n);
-            is_going = write_record(conn, bytes, n, &sent);
-            went += sent;
-        }
+        if (!is_going || went == total)
+            break;
+        is_going = write_batch(conn, iov, n_iov, went, total);
     }
+    channel->write_error = channel->wire.error != 0 ? channel->wire.error : channel->write_error;
     return went > 0 ? (ssize_t)went : -1;
 }
 
@@ -520,15 +471,16 @@ static void tls_close(struct conn *conn)
 {
     struct channel *channel = channel_of(conn);
     bool is_polite = channel->progress == TLS_READY && channel->error == 0 &&
-                     channel->write_error == 0 && !channel->is_spoiled && channel->sealed == 0;
+                     channel->write_error == 0 && !channel->is_spoiled &&
+                     channel->wire.unsent.n == 0;
     ev_timer_stop(conn->worker->loop, &channel->again);
     if (is_polite)
         (void)SSL_shutdown(channel->ssl);
     ERR_clear_error();
     SSL_free(channel->ssl);
     inbound_set_unref(channel->set);
+    tls_wire_fini(&channel->wire);
     free(channel->peer);
-    free(channel->early);
     free(channel);
     conn->channel = NULL;
     transport_socket.close(conn);
@@ -536,7 +488,9 @@ static void tls_close(struct conn *conn)
 
 static uint64_t tls_count_queued(const struct conn *conn)
 {
-    return transport_socket.count_queued(conn);
+    /* What has left of records that are not told of yet was not written, for the caller; the
+     * difference may be below zero, and whoever adds it up does so modulo 2^64. */
+    return transport_socket.count_queued(conn) - channel_of(conn)->wire.n_left;
 }
 
 const struct transport transport_tls = {
@@ -553,27 +507,11 @@ const struct transport transport_tls = {
 
 /* ---- the beginning */
 
-static void take_early_bytes(struct conn *conn, struct channel *channel)
-{
-    uint32_t n = buffer_used(&conn->in);
-    if (n == 0)
-        return;
-    channel->early = malloc(n);
-    if (channel->early == NULL)
-        abort();
-    memcpy(channel->early, buffer_bytes(&conn->in), n);
-    channel->early_n = n;
-    channel->has_heard = true;
-    buffer_consume(&conn->in, &conn->worker->buffers, n);
-}
-
 void transport_start_tls(struct conn *conn, SSL *session, struct inbound_set *set)
 {
     assert(conn->transport == &transport_socket && !conn_has_output(conn));
-    (void)pthread_once(&once, make_bio_method);
     struct channel *channel = calloc(1, sizeof *channel);
-    BIO *bio = BIO_new(bio_method);
-    if (channel == NULL || bio == NULL)
+    if (channel == NULL)
         abort();
     channel->ssl = session;
     channel->set = set;
@@ -581,10 +519,10 @@ void transport_start_tls(struct conn *conn, SSL *session, struct inbound_set *se
     channel->record_bytes = RECORD_BYTES;
     ev_timer_init(&channel->again, on_again, 0, 0);
     channel->again.data = conn;
-    BIO_set_data(bio, conn);
-    BIO_set_init(bio, 1);
+    channel->wire.conn = conn;
+    tls_wire_take_early(&channel->wire);
+    BIO *bio = tls_wire_bio(&channel->wire);
     SSL_set_bio(session, bio, bio);
-    take_early_bytes(conn, channel);
     ev_set_cb(&conn->io, on_io);
     conn->channel = channel;
     conn->transport = &transport_tls;
@@ -604,7 +542,7 @@ void transport_hand_over(struct conn *from, struct conn *to)
     to->channel = channel;
     channel->again.data = to;
     channel->wanted = to->watched;
-    BIO_set_data(SSL_get_rbio(channel->ssl), to);
+    channel->wire.conn = to;
     conn_leave(from);
     if (channel->watched != 0)
         ev_io_start(loop, &to->io);

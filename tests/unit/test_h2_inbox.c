@@ -104,6 +104,25 @@ static void test_a_cleared_chain_holds_no_memory(void **state)
     assert_int_equal(pool.used_bytes, 0);
 }
 
+static void test_a_chain_gives_out_its_pieces_in_order(void **state)
+{
+    (void)state;
+    struct chain chain = {0};
+    for (int i = 0; i < 100; i++)
+        chain_add(&chain, &pool, SPAN("0123456789"));
+    for (size_t at = 0; at < 1000;) {
+        struct span front = chain_front(&chain);
+        size_t n = front.n > 7 ? 7 : front.n;
+        assert_true(n > 0);
+        assert_int_equal(front.p[0], '0' + (int)(at % 10));
+        chain_drop(&chain, &pool, n);
+        at += n;
+        assert_int_equal(chain.n, 1000 - at);
+    }
+    assert_int_equal(chain_front(&chain).n, 0);
+    assert_int_equal(pool.used_bytes, 0);
+}
+
 static void test_a_budget_is_used_up_and_refills(void **state)
 {
     (void)state;
@@ -143,6 +162,7 @@ int main(void)
         cmocka_unit_test(test_a_raw_body_has_no_framing_and_no_trailers),
         cmocka_unit_test(test_a_chunk_is_what_has_come_before_it_was_read),
         cmocka_unit_test(test_a_cleared_chain_holds_no_memory),
+        cmocka_unit_test(test_a_chain_gives_out_its_pieces_in_order),
         cmocka_unit_test(test_a_budget_is_used_up_and_refills),
         cmocka_unit_test(test_what_a_peer_had_cause_for_uses_nothing_up),
     };
