@@ -189,6 +189,18 @@ static void end_session(struct client *client, enum reason reason)
     client->session = NULL;
 }
 
+/* A response cut short must not look like one that ended: the client sees a reset. */
+static void cut_request(struct client *client, enum reason reason)
+{
+    struct request *request = client->request;
+    if (request->status != 0)
+        conn_spoil(&client->conn);
+    request_abort(request, reason);
+    (void)request_run(request);
+    request_free(request);
+    client->request = NULL;
+}
+
 void client_close(struct client *client, enum reason reason)
 {
     struct conn *conn = &client->conn;
@@ -196,19 +208,15 @@ void client_close(struct client *client, enum reason reason)
     if (!conn_is_open(conn))
         return;
     end_session(client, reason);
-    if (client->request != NULL) {
-        request_abort(client->request, reason);
-        (void)request_run(client->request);
-        request_free(client->request);
-        client->request = NULL;
-    }
+    if (client->request != NULL)
+        cut_request(client, reason);
     if (client->carrier == NULL)
         leave(client);
     conn_close(conn);
     worker_bury(worker, &worker->client_slab, client);
 }
 
-/* A response cut short must not look like one that ended: the client sees a reset. */
+/* As cut_request() does, of a request that has let go of the client. */
 static void close_abruptly(struct client *client, bool has_response)
 {
     if (has_response)

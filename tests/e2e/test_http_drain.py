@@ -2,6 +2,8 @@
 import signal
 import threading
 
+import pytest
+
 from http_client import RawClient
 from scripted import reply
 
@@ -35,3 +37,22 @@ def test_a_connection_that_falls_idle_late_in_a_drain_is_closed(scripted):
         assert busy.read_to_end() == b""
         assert origin.balancer.process.wait(15) == 0
     assert [event["clients_left"] for event in origin.balancer.events("drained")] == [0]
+
+
+def test_a_response_that_is_cut_off_does_not_look_whole(scripted):
+    """Its end would have been that of the connection: only a reset says that more was to come."""
+    def script(connection):
+        connection.read_head()
+        connection.send(b"HTTP/1.1 200 OK\r\n\r\nthe first part")
+        connection.read_to_end()
+
+    port, origin = scripted(script, {"drain_timeout": "500ms"})
+    with RawClient(port, timeout=30) as client:
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        client.read_until(b"the first part")
+        origin.balancer.signal(signal.SIGTERM)
+        with pytest.raises(ConnectionResetError):
+            client.sock.recv(1000)
+        assert origin.balancer.process.wait(15) == 0
+    [line] = origin.balancer.wait_access(1)
+    assert (line["status"], line["reason"]) == (200, "drained")

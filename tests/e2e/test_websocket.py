@@ -5,6 +5,7 @@ ends: whatever a client library or an endpoint may do with a connection of its o
 """
 import asyncio
 import os
+import signal
 import ssl
 
 import pytest
@@ -42,8 +43,8 @@ def tunnel(request, scripted, tls):
 
     def start(script, receive_buffer=None, client_buffer=None, **pool):
         listener = {"tls": option} if has_tls else {"http2": "on"}
-        port, origin = scripted(script, {"listener": listener}, receive_buffer=receive_buffer,
-                                **pool)
+        port, origin = scripted(script, {"listener": listener, "drain_timeout": "1s"},
+                                receive_buffer=receive_buffer, **pool)
         made = context("http/1.1" if is_http1 else "h2") if has_tls else None
         clients.append((OverHttp1 if is_http1 else OverHttp2)(port, made, client_buffer))
         return clients[-1], origin
@@ -296,6 +297,23 @@ def test_an_idle_tunnel_is_cut_on_both_sides(tunnel):
     wait_until(lambda: connection.closed)
     assert connection.was_reset
     assert reason_of(origin) == "tunnel_idle"
+
+
+def test_a_tunnel_that_outlives_the_drain_is_cut_on_both_sides(tunnel):
+    client, origin = opened(tunnel, lambda connection: connection.read_to_end())
+    client.send(b"so far")
+    origin.wait_received(b"so far")
+    origin.balancer.signal(signal.SIGTERM)
+    if tunnel.is_http1:
+        assert client.ending() == "reset"
+    else:
+        client.client.wait_closed()
+        assert not client.reply.ended
+    [connection] = origin.connections
+    wait_until(lambda: connection.closed)
+    assert connection.was_reset
+    assert origin.balancer.process.wait(15) == 0
+    assert reason_of(origin) == "drained"
 
 
 # ---- a library ----
