@@ -8,7 +8,8 @@ import grpc
 import pytest
 
 from certificates import Authority
-from grpc_server import GrpcClient, GrpcProcess, GrpcServer, Health, Messages, Service
+from grpc_server import (MAX_MESSAGE, GrpcClient, GrpcProcess, GrpcServer, Health, Messages,
+                         Service)
 from quoit_process import static_pool
 from waiting import wait_until
 
@@ -196,6 +197,45 @@ def test_without_an_endpoint_a_call_is_unavailable(before, connect):
     call = connect(balancer).echo.future(b"", timeout=TIMEOUT)
     assert code_of(call) is grpc.StatusCode.UNAVAILABLE
     assert call.details() == "quoit: connect_refused"
+
+
+def test_a_large_message_that_nobody_takes_is_answered_too(before, connect):
+    client = connect(before(["127.0.0.1:1"]))
+    for _ in range(5):
+        call = client.echo.future(b"x" * (4 << 20), timeout=TIMEOUT)
+        assert code_of(call) is grpc.StatusCode.UNAVAILABLE
+        assert call.details() == "quoit: connect_refused"
+
+
+def test_a_message_above_the_balancers_limit_is_resource_exhausted(before, serve, connect, service):
+    client = connect(before([serve(service)], {"client": {"max_body_size": "100k"}}))
+    call = client.echo.future(b"x" * (1 << 20), timeout=TIMEOUT)
+    assert code_of(call) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert call.details() == "quoit: body_too_large"
+    assert client.echo(b"x" * 50000, timeout=TIMEOUT) == b"x" * 50000
+
+
+def test_a_message_above_the_servers_limit_is_what_the_server_says(client):
+    call = client.echo.future(b"x" * (MAX_MESSAGE + 1000), timeout=TIMEOUT)
+    assert code_of(call) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "larger than max" in call.details()
+    assert client.echo(b"b", timeout=TIMEOUT) == b"b"
+
+
+def test_a_stream_of_more_than_the_balancers_limit_ends_with_a_status(before, serve, connect,
+                                                                      service):
+    """Its answer has begun; what says why comes in its trailers."""
+    client = connect(before([serve(service)], {"client": {"max_body_size": "100k"}}))
+    messages = Messages()
+    call = client.chat(messages, timeout=TIMEOUT)
+    messages.put(b"a")
+    assert next(call) == b"re: a"
+    messages.put(b"x" * 200000)
+    with pytest.raises(grpc.RpcError):
+        next(call)
+    assert call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert call.details() == "quoit: body_too_large" and service.cancelled.wait(10)
+    messages.end()
 
 
 # ---- deadlines and cancellation ----
