@@ -3,6 +3,7 @@ import subprocess
 import threading
 
 import pytest
+from hyperframe.frame import SettingsFrame
 
 from certificates import Authority
 from h2_client import H2Client
@@ -312,6 +313,42 @@ def test_an_endpoint_may_allow_fewer_streams(h2_scripted):
         wait_until(lambda: endpoint_counter(origin.balancer, "http2_streams_total") == 1, 10)
         second.send("GET", "/")
         assert first.receive().body == b"0" and second.receive().body == b"1"
+
+
+def test_requests_that_waited_for_an_endpoints_limit_go_to_further_connections(h2_scripted):
+    go = threading.Event()
+
+    def script(connection):
+        endpoint = H2Endpoint(connection, settings=None)
+        if connection.number == 0:
+            go.wait(20)
+        endpoint.send_frames(SettingsFrame(0, settings={3: 2}))
+        waiting = [endpoint.wait_request() for _ in range(2)]
+        wait_until(lambda: len(origin.connections) == 3, 20, "three connections")
+        for request in waiting:
+            endpoint.answer(request.stream, body=b"%d" % connection.number)
+        endpoint.serve()
+
+    port, origin = h2_scripted(script)
+    with H2Client(port) as client:
+        for stream in range(1, 13, 2):
+            client.request(stream)
+        wait_until(lambda: origin.balancer.metrics().sum(
+            "quoit_endpoint_requests_in_flight") == 6)
+        go.set()
+        client.wait_reply(*range(1, 13, 2))
+        bodies = sorted(client.reply(stream).body for stream in range(1, 13, 2))
+        assert bodies == [b"0", b"0", b"1", b"1", b"2", b"2"]
+
+
+def test_an_endpoint_that_allows_no_stream_is_not_connected_to_without_end(h2_scripted):
+    def script(connection):
+        endpoint = H2Endpoint(connection, settings={3: 0})
+        endpoint.read_until(lambda: endpoint.requests)
+
+    port, origin = h2_scripted(script, timeouts={"response": "1s"}, retries=0)
+    assert get(port, "/").status == 504
+    assert len(origin.connections) == 2
 
 
 def test_a_connection_ends_after_so_many_requests(h2_scripted):
