@@ -118,7 +118,7 @@ static void take_file(struct acme *acme, struct item *item)
     item->advice_s = NEVER;
     if (item->is_there)
         plan_renewal(item);
-    if (store_check(item->conf->cert_file) == -EKEYEXPOSED)
+    if (store_check(item->conf->cert_file) == -EKEYREJECTED)
         say(acme, item, (struct acme_event){.type = ACME_UNSAFE, .file = item->conf->cert_file});
 }
 

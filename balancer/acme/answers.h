@@ -76,7 +76,7 @@ int acme_read_window(const char *text, size_t n, struct acme_window *ret_window,
 /* A problem document; what is none is a problem without a type. */
 void acme_read_problem(const char *text, size_t n, struct acme_problem *ret_problem);
 
-/* The last path of types, as in "rateLimited". */
+/* Whether it is of that type of RFC 8555 section 6.7, as in "rateLimited". */
 bool acme_problem_is(const struct acme_problem *problem, const char *type);
 
 /* Whether text may be asked for: visible ASCII of an http or https URL that fits into

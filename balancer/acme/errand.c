@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "balancer/acme/jose.h"
@@ -117,6 +118,9 @@ static void fail_problem(struct errand *errand, const struct acme_problem *probl
                                    .url = url_of(errand),
                                    .problem = *problem,
                                    .retry_after_s = retry_after_s};
+    if (problem->type[0] == '\0' && problem->detail[0] == '\0')
+        (void)snprintf(result.problem.detail, sizeof result.problem.detail,
+                       "the authority gives no reason");
     end(errand, &result);
 }
 
@@ -426,6 +430,15 @@ static void answer_challenge(struct errand *errand)
         go(errand, STEP_CHALLENGE);
 }
 
+/* Nothing is proven that was not asked for. */
+static bool is_wanted(const struct errand_wish *wish, const char *name)
+{
+    for (size_t i = 0; i < wish->n_names; i++)
+        if (strcasecmp(wish->names[i], name) == 0)
+            return true;
+    return false;
+}
+
 static void take_authorization(struct errand *errand, const struct wire_reply *reply)
 {
     const struct acme_authorization *authorization = &errand->authorization;
@@ -435,6 +448,8 @@ static void take_authorization(struct errand *errand, const struct wire_reply *r
         next_name(errand, STEP_AUTHORIZATION, STEP_VALIDATION);
     else if (authorization->status != ACME_PENDING)
         fail_problem(errand, &authorization->problem, reply->retry_after_s);
+    else if (!is_wanted(errand->wish, authorization->name))
+        fail_here(errand, "the authority asks about a name that was not ordered");
     else if (authorization->url[0] == '\0')
         fail_here(errand, "the authority does not offer the configured challenge");
     else

@@ -53,7 +53,7 @@ static int check_open(int fd, enum exposure exposure)
     if (!S_ISREG(about.st_mode))
         return -EINVAL;
     bool is_exposed = exposure == MUST_BE_OURS && (about.st_mode & OTHERS) != 0;
-    return is_exposed ? -EKEYEXPOSED : 0;
+    return is_exposed ? -EKEYREJECTED : 0;
 }
 
 /* Opens a regular file: the reader of another kind might wait for ever. Returns a descriptor or
@@ -220,7 +220,7 @@ int store_write_key(const char *file, EVP_PKEY *key)
 
 const char *store_words(int rc, char text[STORE_WORDS_SIZE])
 {
-    if (rc == -EKEYEXPOSED)
+    if (rc == -EKEYREJECTED)
         return "others may read or write this file with a private key: take their permissions away "
                "(chmod 600), or remove it";
     if (rc == -EBADMSG)

@@ -14,18 +14,16 @@
 /* Makes the folder and those above it where they are not there. Returns 0 or -errno. */
 int store_prepare(const char *folder);
 
-/* Whether nobody but its owner (and root) may read the file. Returns 0, -errno, or -EKEYEXPOSED. */
+/* Whether nobody but its owner (and root) may read the file. Returns 0, -errno, or
+ * -EKEYREJECTED: others may. */
 int store_check(const char *file);
-
-/* Others may read it. */
-#define EKEYEXPOSED EKEYREJECTED
 
 /* Puts the whole file in the place of the one that is there, which stays as it is on failure.
  * Returns 0 or -errno. */
 int store_write(const char *file, const char *text, size_t n);
 
-/* The private key in a file that only its owner may read. Returns 0, -errno, -EKEYEXPOSED, or
- * -EBADMSG: it is none. */
+/* The private key in a file that only its owner may read. Returns 0, -errno,
+ * -EKEYREJECTED: others may, or -EBADMSG: it is none. */
 int store_read_key(const char *file, EVP_PKEY **ret_key);
 
 /* The first line of a file, without its end. Returns 0, -errno, or -EINVAL: it does not fit, or it

@@ -225,8 +225,9 @@ int wire_post(struct wire *wire, const char *url, const char *payload)
 static void set_up(struct wire *wire)
 {
     CURL *easy = wire->transfer.easy;
+    bool is_secure = strncmp(wire->conf->directory, "https:", 6) == 0;
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "quoit/" QUOIT_VERSION);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, is_secure ? "https" : "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, TOTAL_TIMEOUT_MS);

@@ -3,7 +3,8 @@
  * signed as RFC 8555 section 6 has it. Nonces are fetched where there is none, and a POST whose
  * nonce the authority does not like is sent again with another one, a bounded number of times.
  *
- * Answers are bounded in bytes and in time; redirects are not followed.
+ * Answers are bounded in bytes and in time; redirects are not followed, and where the directory's
+ * URL is https all others must be.
  */
 #ifndef QUOIT_BALANCER_ACME_WIRE_H
 #define QUOIT_BALANCER_ACME_WIRE_H

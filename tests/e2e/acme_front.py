@@ -18,6 +18,7 @@ class AcmeFront:
         self.pebble, self.port = pebble, free_port()
         self.window = None  # (start, end) in seconds from now; None: no advice
         self.busy = {}  # path: [(status, fields, body)], answered before Pebble is asked
+        self.renames = None  # (before, after) in authorizations
         self.held = threading.Event()  # set: answers come
         self.held.set()
         self.requests = []  # (method, path, payload)
@@ -113,4 +114,6 @@ class AcmeFront:
             directory = json.loads(text)
             directory["renewalInfo"] = f"https://localhost:{self.port}/renewal-info"
             text = json.dumps(directory).encode()
+        if self.renames and handler.path.startswith("/authZ/"):
+            text = text.replace(*self.renames)
         return answer.status, kept, text

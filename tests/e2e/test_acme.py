@@ -328,6 +328,26 @@ def test_a_challenge_needs_nothing_that_clients_must_have(quoit, origins, place,
     assert not balancer.events("acme_failed")
 
 
+def test_a_storage_that_is_none_is_told_of(quoit, origins, place):
+    place.storage.write_text("a file")
+    balancer = quoit(place.configuration(origins(), place.pebble().start(), "a.test"))
+    failed = wait_events(balancer, "acme_failed")[0]
+    assert failed["at"].startswith(str(place.storage)) and failed["detail"] == "Not a directory"
+    assert ask_plain(place).status == 200
+    place.storage.unlink()
+    balancer.signal(signal.SIGHUP)
+    wait_events(balancer, "acme_certificate")
+
+
+def test_a_name_that_was_not_ordered_is_not_proven(quoit, origins, place):
+    front = place.front(place.pebble().start())
+    front.renames = (b"a.test", b"z.test")  # in authorizations
+    balancer = quoit(place.configuration(origins(), front, "a.test"))
+    failed, = wait_events(balancer, "acme_failed")
+    assert "not ordered" in failed["detail"] and "/authZ/" in failed["at"]
+    assert not any("/chalZ/" in path for _, path, _ in front.requests)
+
+
 def test_a_refusal_is_told_in_full_and_touches_nothing_else(quoit, origins, place, authority):
     pebble = place.pebble(blocked=["bad.test"]).start()
     pair = authority.issue("own.test", "DNS:own.test")

@@ -123,11 +123,11 @@ static void test_a_key_that_others_may_read_is_refused(void **state)
     assert_int_equal(store_write_key(f->file, key), 0);
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         assert_int_equal(chmod(f->file, modes[i]), 0);
-        assert_int_equal(store_read_key(f->file, &again), -EKEYEXPOSED);
+        assert_int_equal(store_read_key(f->file, &again), -EKEYREJECTED);
         assert_null(again);
     }
     char words[STORE_WORDS_SIZE];
-    assert_non_null(strstr(store_words(-EKEYEXPOSED, words), "chmod 600"));
+    assert_non_null(strstr(store_words(-EKEYREJECTED, words), "chmod 600"));
     EVP_PKEY_free(key);
 }
 
