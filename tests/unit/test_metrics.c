@@ -293,6 +293,22 @@ static void test_statuses_of_grpc_are_those_of_pools_that_have_had_a_call(void *
     assert_true(value_of("quoit_pool_grpc_responses_total", "{pool=\"images\",code=\"OK\"}") == 0);
 }
 
+static void test_orders_of_certificates_are_counted_where_there_may_be_some(void **state)
+{
+    struct world *world = *state;
+    static const struct metrics_acme acme = {
+        .orders_ok = 1, .orders_failed = 2, .renewals_ok = 3, .renewals_failed = 4};
+    static const char name[] = "quoit_acme_orders_total";
+    render(world);
+    assert_false(has_sample(name, "{kind=\"first\",result=\"ok\"}"));
+    world->source.acme = &acme;
+    render(world);
+    assert_true(value_of(name, "{kind=\"first\",result=\"ok\"}") == 1);
+    assert_true(value_of(name, "{kind=\"first\",result=\"failed\"}") == 2);
+    assert_true(value_of(name, "{kind=\"renewal\",result=\"ok\"}") == 3);
+    assert_true(value_of(name, "{kind=\"renewal\",result=\"failed\"}") == 4);
+}
+
 static void test_open_connections_never_fall_below_zero(void **state)
 {
     struct world *world = *state;
@@ -423,6 +439,7 @@ static void test_every_metric_stands_in_the_manual(void **state)
     struct world *world = *state;
     struct endpoint *a = make_endpoint("10.0.0.1:80", "10.0.0.1:80");
     publish(&world->pools[0], 1, &a, 1);
+    world->source.acme = &(struct metrics_acme){.orders_ok = 1};
     render(world);
     char *manual = read_manual();
     for (size_t i = 0; i < parsed.n; i++) {
@@ -447,6 +464,7 @@ int main(void)
         IN_WORLD(test_a_fresh_process_has_a_valid_page),
         IN_WORLD(test_counters_are_summed_over_workers),
         IN_WORLD(test_statuses_of_grpc_are_those_of_pools_that_have_had_a_call),
+        IN_WORLD(test_orders_of_certificates_are_counted_where_there_may_be_some),
         IN_WORLD(test_open_connections_never_fall_below_zero),
         IN_WORLD(test_label_values_are_escaped),
         IN_WORLD(test_histograms_are_cumulative_seconds),
