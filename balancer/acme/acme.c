@@ -308,7 +308,8 @@ static void take_advice(struct item *item, const struct errand_result *result)
         now_s() +
         (result->end == ERRAND_DONE ? renewal_ask_again_s(result->retry_after_s) : ADVICE_FAILED_S);
     bool is_new = result->has_window && memcmp(window, &item->window, sizeof *window) != 0;
-    if (result->end != ERRAND_DONE || !is_new)
+    /* What has failed has its time to wait for. */
+    if (result->end != ERRAND_DONE || !is_new || item->has_failed)
         return;
     item->window = *window;
     item->due_s = renewal_advised_s(&item->issued, window, item->got_s, random_bits());

@@ -599,7 +599,11 @@ static void take_refusal(struct errand *errand, const struct wire_reply *reply)
     }
     if (problem.type[0] == '\0')
         (void)snprintf(problem.type, sizeof problem.type, "HTTP status %ld", reply->status);
-    fail_problem(errand, &problem, reply->retry_after_s);
+    struct errand_result result = {.end = reply->status >= 500 ? ERRAND_UNREACHED : ERRAND_REFUSED,
+                                   .url = url_of(errand),
+                                   .problem = problem,
+                                   .retry_after_s = reply->retry_after_s};
+    end(errand, &result);
 }
 
 static void on_reply(void *context, const struct wire_reply *reply)

@@ -30,7 +30,7 @@ struct errand_wish {
 
 enum errand_end {
     ERRAND_DONE,
-    ERRAND_UNREACHED, /* nothing that is worth an answer came from the authority */
+    ERRAND_UNREACHED, /* no answer came from the authority, or one that says it is in trouble */
     ERRAND_REFUSED,   /* it said no */
     ERRAND_BROKEN,    /* something on our side is wrong */
 };

@@ -281,6 +281,19 @@ def test_retry_after_is_honoured(quoit, origins, place):
     wait_events(balancer, "acme_certificate")
 
 
+def test_an_authority_in_trouble_is_left_alone(quoit, origins, place):
+    front = place.front(place.pebble().start())
+    front.busy["/dir"] = [(503, [("Retry-After", "7200")], b"")]
+    balancer = quoit(place.configuration(origins(), front, None, tls={
+        "certificates": [{"acme": "a.test"}, {"acme": "b.test"}]}))
+    failed, = wait_events(balancer, "acme_failed")
+    assert failed["type"] == "HTTP status 503"
+    assert 7190 < seconds(failed["tried_again"]) - seconds(failed["time"]) < 7210
+    balancer.signal(signal.SIGHUP)
+    wait_events(balancer, "acme_certificate", 2)
+    assert len(balancer.events("acme_failed")) == 1
+
+
 @pytest.mark.parametrize("text, words", [
     (b"{" + b" " * 400000 + b"}", "too large"),
     (b"<html>", "no JSON object"),
