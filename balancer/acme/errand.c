@@ -22,6 +22,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "balancer/acme/account.h"
 #include "balancer/acme/jose.h"
 #include "balancer/acme/store.h"
 #include "balancer/acme/wire.h"
@@ -216,83 +217,29 @@ static void take_advice(struct errand *errand, const struct wire_reply *reply)
 
 /* ---- the account */
 
-/* The account's key, made if there is none. */
-static int load_key(struct errand *errand)
-{
-    EVP_PKEY *key = NULL;
-    int rc = store_prepare(errand->conf->folder);
-    if (rc == 0)
-        rc = store_read_key(errand->account_file, &key);
-    if (rc == -ENOENT) {
-        key = self_signed_key(SELF_SIGNED_ECDSA);
-        rc = key != NULL ? store_write_key(errand->account_file, key) : -ENOMEM;
-    }
-    char thumbprint[JOSE_THUMBPRINT_SIZE];
-    if (rc == 0)
-        rc = jose_thumbprint(key, thumbprint) == 0 ? 0 : -EBADMSG;
-    if (rc == 0)
-        wire_set_key(errand->wire, key);
-    EVP_PKEY_free(key);
-    return rc;
-}
-
-/* Binds our key to an account that the authority knows (RFC 8555 section 7.3.4). Returns 0, or
- * -errno when the binding's key cannot be read. */
-static int add_binding(struct errand *errand, json_t *payload)
-{
-    const struct conf_acme *conf = errand->conf;
-    uint8_t key[JOSE_MAX_MAC_KEY];
-    char text[JOSE_TEXT_SIZE(JOSE_MAX_MAC_KEY) + 4];
-    size_t n = 0;
-    int rc = 0;
-    if (conf->eab_key != NULL)
-        (void)snprintf(text, sizeof text, "%s", conf->eab_key);
-    else
-        rc = store_read_line(conf->eab_key_file, text, sizeof text);
-    if (rc == 0)
-        rc = jose_decode(text, key, sizeof key, &n);
-    if (rc != 0)
-        return rc;
-    json_t *head =
-        json_pack("{s:s, s:s}", "kid", conf->eab_kid, "url", errand->directory.new_account);
-    json_t *jwk = jose_jwk(wire_key(errand->wire));
-    char *jwk_text = json_dumps(jwk, JSON_COMPACT);
-    char *binding = jose_sign_hmac(key, n, head, jwk_text);
-    (void)json_object_set_new(payload, "externalAccountBinding", json_loads(binding, 0, NULL));
-    free(binding);
-    free(jwk_text);
-    json_decref(jwk);
-    json_decref(head);
-    explicit_bzero(key, sizeof key);
-    explicit_bzero(text, sizeof text);
-    return 0;
-}
-
 static void ask_account(struct errand *errand)
 {
     const struct conf_acme *conf = errand->conf;
-    int rc = load_key(errand);
+    const char *url = errand->directory.new_account;
+    EVP_PKEY *key;
+    json_t *payload;
+    if (errand->directory.needs_binding && conf->eab_kid == NULL) {
+        fail(errand, ERRAND_BROKEN, conf->directory,
+             "the authority wants the account bound to one that it knows: acme.eab is missing");
+        return;
+    }
+    int rc = account_key(conf->folder, errand->account_file, &key);
     if (rc != 0) {
         fail_file(errand, errand->account_file, rc);
         return;
     }
-    if (errand->directory.needs_binding && conf->eab_kid == NULL) {
-        fail(errand, ERRAND_BROKEN, errand->conf->directory,
-             "the authority wants the account bound to one that it knows: acme.eab is missing");
-        return;
-    }
-    json_t *payload = json_pack("{s:b}", "termsOfServiceAgreed", 1);
-    json_t *contacts = json_array();
-    for (size_t i = 0; i < conf->n_contacts; i++)
-        (void)json_array_append_new(contacts, json_string(conf->contacts[i]));
-    (void)json_object_set_new(payload, "contact", contacts);
-    rc = conf->eab_kid != NULL ? add_binding(errand, payload) : 0;
-    if (rc != 0) {
-        json_decref(payload);
+    wire_set_key(errand->wire, key);
+    EVP_PKEY_free(key);
+    rc = account_request(conf, wire_key(errand->wire), url, &payload);
+    if (rc != 0)
         fail_file(errand, conf->eab_key_file != NULL ? conf->eab_key_file : "acme.eab.key", rc);
-        return;
-    }
-    post_json(errand, errand->directory.new_account, payload);
+    else
+        post_json(errand, url, payload);
 }
 
 static void take_account(struct errand *errand, const struct wire_reply *reply)
