@@ -62,9 +62,10 @@ struct errand {
     const struct errand_wish *wish; /* NULL: nothing is under way */
     enum step step;
     double poll_s;
-    bool replaces;     /* whether the order says which certificate it replaces */
-    bool is_finalized; /* the request has been sent */
-    size_t index;      /* of the authorization */
+    bool has_made_account; /* or found it */
+    bool replaces;         /* whether the order says which certificate it replaces */
+    bool is_finalized;     /* the request has been sent */
+    size_t index;          /* of the authorization */
     struct acme_directory directory;
     struct acme_order order;
     struct acme_authorization authorization;
@@ -248,6 +249,7 @@ static void take_account(struct errand *errand, const struct wire_reply *reply)
         fail_here(errand, "the account has no URL");
         return;
     }
+    errand->has_made_account = true;
     wire_set_account(errand->wire, reply->location);
     errand->observer.account(errand->observer.context, reply->location, reply->status == 201);
     go(errand, STEP_ORDER);
@@ -523,27 +525,29 @@ static void go(struct errand *errand, enum step step)
     steps[step].ask(errand);
 }
 
-/* Whether the same step can do without what the authority does not like. */
+/* Goes on without what the authority does not like; false: that is no way. Once an errand. */
 static bool gives_in(struct errand *errand, const struct acme_problem *problem)
 {
-    if (acme_problem_is(problem, "accountDoesNotExist"))
-        wire_set_account(errand->wire, NULL); /* the next errand makes one */
-    bool is_about_replacing =
-        errand->step == STEP_ORDER && errand->replaces &&
-        (acme_problem_is(problem, "alreadyReplaced") || acme_problem_is(problem, "malformed"));
-    if (is_about_replacing)
+    if (acme_problem_is(problem, "accountDoesNotExist") && !errand->has_made_account) {
+        wire_set_account(errand->wire, NULL);
+        go(errand, STEP_ACCOUNT);
+        return true;
+    }
+    if (errand->step == STEP_ORDER && errand->replaces &&
+        (acme_problem_is(problem, "alreadyReplaced") || acme_problem_is(problem, "malformed"))) {
         errand->replaces = false;
-    return is_about_replacing;
+        go(errand, STEP_ORDER);
+        return true;
+    }
+    return false;
 }
 
 static void take_refusal(struct errand *errand, const struct wire_reply *reply)
 {
     struct acme_problem problem;
     acme_read_problem(reply->body, reply->body_n, &problem);
-    if (gives_in(errand, &problem)) {
-        go(errand, errand->step);
+    if (gives_in(errand, &problem))
         return;
-    }
     if (problem.type[0] == '\0')
         (void)snprintf(problem.type, sizeof problem.type, "HTTP status %ld", reply->status);
     struct errand_result result = {.end = reply->status >= 500 ? ERRAND_UNREACHED : ERRAND_REFUSED,
@@ -616,6 +620,7 @@ void errand_begin(struct errand *errand, const struct errand_wish *wish)
     errand->wish = wish;
     errand->poll_s = FIRST_POLL_S;
     errand->replaces = wish->kind == ERRAND_CERTIFICATE && wish->old_id[0] != '\0';
+    errand->has_made_account = false;
     errand->is_finalized = false;
     errand->index = 0;
     ev_now_update(errand->loop);

@@ -265,6 +265,17 @@ def test_an_order_that_replaces_what_was_replaced_is_made_without_that(quoit, or
     assert not balancer.events("acme_failed")
 
 
+def test_an_account_that_the_authority_has_lost_is_made_again(quoit, origins, place):
+    front = place.front(place.pebble(validity_s=36).start())
+    balancer = quoit(place.configuration(origins(), front, "a.test"))
+    wait_events(balancer, "acme_certificate")
+    lost = b'{"type": "urn:ietf:params:acme:error:accountDoesNotExist", "detail": "who?"}'
+    front.busy["/order-plz"] = [(400, [], lost)]
+    wait_events(balancer, "acme_certificate", 2)
+    assert [event["state"] for event in balancer.events("acme_account")] == ["new", "known"]
+    assert not balancer.events("acme_failed")
+
+
 def test_retry_after_is_honoured(quoit, origins, place):
     front = place.front(place.pebble().start())
     problem = (b'{"type": "urn:ietf:params:acme:error:rateLimited", "detail": "too many",'
