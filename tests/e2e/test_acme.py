@@ -132,6 +132,9 @@ def test_a_certificate_comes_by_itself(quoit, origins, place, tmp_path, challeng
         wait_until(lambda: leaf(place.https, "a.test") == der_in(event["file"]), LONG)
         status, _, certificate = ask(place.https, name, roots)
         assert status == 200 and names_of(certificate) == {"a.test", "b.test"}
+    if challenge == "http-01":
+        wait_until(lambda: {("acme_challenge", 200)} & {
+            (line["reason"], line["status"]) for line in balancer.access()}, LONG, balancer.log)
     assert balancer.events("acme_account")[0]["state"] == "new"
     assert len(balancer.events("acme_order")) == 1
     assert balancer.metrics().sum("quoit_acme_orders_total", kind="first", result="ok") == 1
