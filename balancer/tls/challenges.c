@@ -117,6 +117,26 @@ static bool show(SSL_CTX *context, const char *name, const char *answer)
     return is_done;
 }
 
+/* Whether a client offers the challenge's protocol and no other (RFC 8737 section 3). */
+static bool is_challenge(SSL *ssl)
+{
+    static const unsigned char offer[] = "\x00\x0b\x0a" CHALLENGES_PROTOCOL;
+    const unsigned char *bytes;
+    size_t n;
+    return SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation,
+                                     &bytes, &n) == 1 &&
+           n == sizeof offer - 1 && memcmp(bytes, offer, n) == 0;
+}
+
+/* A client that had to say its hello again, under a context that takes no client's certificate, is
+ * still here for the challenge. */
+static int on_second_hello(SSL *ssl, int *alert, void *argument)
+{
+    (void)argument;
+    *alert = SSL_AD_ILLEGAL_PARAMETER;
+    return is_challenge(ssl) ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
+}
+
 /* Stands for a listener's own context in the handshakes of a challenge, and has none of its
  * settings. */
 static SSL_CTX *make_context(const char *name, const char *answer)
@@ -126,6 +146,7 @@ static SSL_CTX *make_context(const char *name, const char *answer)
         SSL_CTX_free(context);
         return NULL;
     }
+    SSL_CTX_set_client_hello_cb(context, on_second_hello, NULL);
     (void)SSL_CTX_set_tlsext_servername_callback(context, on_name);
     SSL_CTX_set_alpn_select_cb(context, on_protocols, NULL);
     return context;
@@ -197,17 +218,6 @@ static SSL_CTX *find_name(struct challenges *challenges, const char *name)
     }
     (void)pthread_rwlock_unlock(&challenges->lock);
     return context;
-}
-
-/* Whether a client offers the challenge's protocol and no other (RFC 8737 section 3). */
-static bool is_challenge(SSL *ssl)
-{
-    static const unsigned char offer[] = "\x00\x0b\x0a" CHALLENGES_PROTOCOL;
-    const unsigned char *bytes;
-    size_t n;
-    return SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation,
-                                     &bytes, &n) == 1 &&
-           n == sizeof offer - 1 && memcmp(bytes, offer, n) == 0;
 }
 
 /* The one host name of a client's hello (RFC 6066 section 3): the list's length, a type, the

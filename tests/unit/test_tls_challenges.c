@@ -157,6 +157,39 @@ static void test_a_handshake_for_the_name_sees_the_answer(void **state)
     challenges_free(challenges);
 }
 
+/* What was asked to say its hello again must not take the challenge's place with another one. */
+static void test_a_second_hello_without_the_protocol_ends_the_handshake(void **state)
+{
+    (void)state;
+    struct challenges *challenges = challenges_new();
+    struct pair pair;
+    assert_int_equal(challenges_add_name(challenges, "a.test", "tok.thumb"), 0);
+    open_pair(&pair, challenges, "a.test", ACME_OFFER);
+    assert_int_equal(SSL_set1_groups_list(pair.server, "X25519"), 1);
+    assert_int_equal(SSL_set1_groups_list(pair.client, "P-256:X25519"), 1);
+    (void)SSL_do_handshake(pair.client);
+    (void)SSL_do_handshake(pair.server); /* asks for another key */
+    assert_int_equal(SSL_set_alpn_protos(pair.client, NULL, 0), 0);
+    assert_false(shake_hands(&pair));
+    close_pair(&pair);
+    challenges_free(challenges);
+}
+
+static void test_a_second_hello_like_the_first_is_answered(void **state)
+{
+    (void)state;
+    struct challenges *challenges = challenges_new();
+    struct pair pair;
+    assert_int_equal(challenges_add_name(challenges, "a.test", "tok.thumb"), 0);
+    open_pair(&pair, challenges, "a.test", ACME_OFFER);
+    assert_int_equal(SSL_set1_groups_list(pair.server, "X25519"), 1);
+    assert_int_equal(SSL_set1_groups_list(pair.client, "P-256:X25519"), 1);
+    assert_true(shake_hands(&pair));
+    check_certificate(pair.client, "a.test", "tok.thumb");
+    close_pair(&pair);
+    challenges_free(challenges);
+}
+
 static void test_other_handshakes_are_not_taken(void **state)
 {
     (void)state;
@@ -226,6 +259,8 @@ int main(void)
         cmocka_unit_test(test_a_token_is_answered_until_it_is_taken_back),
         cmocka_unit_test(test_an_answer_that_is_too_long_is_refused),
         cmocka_unit_test(test_a_handshake_for_the_name_sees_the_answer),
+        cmocka_unit_test(test_a_second_hello_without_the_protocol_ends_the_handshake),
+        cmocka_unit_test(test_a_second_hello_like_the_first_is_answered),
         cmocka_unit_test(test_other_handshakes_are_not_taken),
         cmocka_unit_test(test_answers_come_and_go_while_others_look),
     };
