@@ -39,8 +39,8 @@ void grpc_call_prepare(struct request *request);
 /* Its pool is known, and the deadline by it set: may bring that forward. */
 void grpc_call_join_pool(struct request *request);
 
-/* Whether it has lasted for most of the time that it gave itself: if its client gives it up now,
- * that is why. */
+/* Whether it has lasted for more than half of the time that it gave itself: if its client gives it
+ * up now, that is why. */
 bool grpc_call_is_due(const struct request *request);
 
 /* Adds what is left of the timeout to the head for the endpoint. */
