@@ -18,6 +18,8 @@ from processes import listening
 TICKS = os.sysconf("SC_CLK_TCK")
 PROXY_CORE, LOAD_CORE = 0, 1
 WORKERS = {"quoit-1": 1, "quoit-2": 2}
+# Those that speak HTTP/2 (h2c) to the origin.
+H2C = {"quoit-h2c": "quoit", "nghttpx-h2c": "nghttpx"}
 FRONTS = ("http1", "tls", "http2")
 
 NGINX = """
@@ -97,6 +99,30 @@ HAPROXY_LISTEN = {
     "http2": "proto h2",
 }
 
+# One that speaks both protocols to proxies, by port.
+NGINX_ORIGIN = """
+user root;
+worker_processes 1;
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log error;
+events {{ worker_connections {descriptors}; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    scgi_temp_path {folder}/scgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    keepalive_requests 1000000000;
+    server {{
+        listen 127.0.0.1:{http1};
+        listen 127.0.0.1:{h2c} http2;
+        location / {{ return 200 {body}; }}
+    }}
+}}
+"""
+
 # What makes long bodies cheap, at the price of memory; not what the packages come with.
 NGINX_TUNING = """
     proxy_buffer_size 16k;
@@ -151,6 +177,17 @@ def running_origin(binary):
         process.wait()
 
 
+@contextlib.contextmanager
+def running_both_origin(folder):
+    """nginx, which answers 100 bytes; yields its ports for HTTP/1.1 and for HTTP/2."""
+    folder.mkdir()
+    http1, h2c = free_port(), free_port()
+    path = configured(NGINX_ORIGIN, folder / "nginx.conf", http1=http1, h2c=h2c, body="x" * 100)
+    command = ["/usr/sbin/nginx", "-e", folder / "nginx.log", "-c", path]
+    with listening(pinned(LOAD_CORE, command), http1, folder / "output"):
+        yield http1, h2c
+
+
 class Proxy:
     def __init__(self, name, front, port, process):
         self.name, self.front, self.port, self.process = name, front, port, process
@@ -177,12 +214,12 @@ class Proxy:
         return total * 1024
 
 
-def quoit_command(binary, front, port, origin, certificate, workers):
+def quoit_command(binary, front, port, origin, certificate, workers, more=()):
     options = [f"listeners.0.address=127.0.0.1:{port}", "listeners.0.defer_accept=true",
                "pools.default.max_idle=512",
                # All come from few addresses, and take what descriptors there are.
                "client.max_connections=10000000", "client.max_connections_per_address=0",
-               "client.max_requests=0"]
+               "client.max_requests=0", *more]
     if front == "tls":
         options.append(f"listeners.0.tls.certificates.0.cert={certificate}")
     if front == "http2":
@@ -191,11 +228,11 @@ def quoit_command(binary, front, port, origin, certificate, workers):
     return command + [word for option in options for word in ("--set", option)]
 
 
-def nghttpx_command(front, port, origin, certificate):
+def nghttpx_command(front, port, origin, certificate, protocol="http/1.1"):
     tls = [certificate, certificate] if front == "tls" else []
     return ["/usr/sbin/nghttpx", "--conf=/dev/null",
             f"--frontend=127.0.0.1,{port}{'' if tls else ';no-tls'}",
-            f"--backend=127.0.0.1,{origin}", "--workers=1", "--add-x-forwarded-for",
+            f"--backend=127.0.0.1,{origin};;proto={protocol}", "--workers=1", "--add-x-forwarded-for",
             "--backend-keep-alive-timeout=60s", "--no-ocsp", *tls]
 
 
@@ -215,6 +252,11 @@ def command_of(name, front, folder, port, origin, tools):
         return quoit_command(tools[name], front, port, origin, certificate, 1)
     if name in WORKERS:
         return quoit_command(tools["quoit"], front, port, origin, certificate, WORKERS[name])
+    if name == "quoit-h2c":
+        return quoit_command(tools["quoit"], front, port, origin, certificate, 1,
+                             ["pools.default.http2=only"])
+    if name == "nghttpx-h2c":
+        return nghttpx_command(front, port, origin, certificate, "h2")
     if name == "nghttpx":
         return nghttpx_command(front, port, origin, certificate)
     if name in ("nginx", "nginx-tuned"):

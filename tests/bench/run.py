@@ -40,7 +40,7 @@ CASES = [
 ]
 # What else there is to measure, by front.
 OTHERS = {"http1": ["memory", "latency", "workers"], "tls": ["tls-memory"],
-          "http2": ["http2-memory"]}
+          "http2": ["http2-memory", "h2c-origin"]}
 
 # At most this many times the CPU per request of another proxy.
 GOALS = [
@@ -107,10 +107,13 @@ class Bench:
             self.tools[name] = arguments.tools.resolve() / name
         self.n_started = 0
 
-    def running(self, name, front="http1", core=proxies.PROXY_CORE):
+    def new_folder(self, name):
         self.n_started += 1
-        folder = self.folder / f"{self.n_started}-{name}"
-        return proxies.running_proxy(name, front, folder, self.origin, self.tools, core=core)
+        return self.folder / f"{self.n_started}-{name}"
+
+    def running(self, name, front="http1", core=proxies.PROXY_CORE, origin=None):
+        return proxies.running_proxy(name, front, self.new_folder(name), origin or self.origin,
+                                     self.tools, core=core)
 
 
 def in_turn(names, round_number):
@@ -238,6 +241,45 @@ def print_workers(results):
     print(f"\nOne worker: {median(one, 'cpu_us'):.1f} µs of CPU a request "
           f"(± {spread(one, 'cpu_us'):.0f} %), two: {median(two, 'cpu_us'):.1f} µs "
           f"(± {spread(two, 'cpu_us'):.0f} %), ratio {found:.2f}; goal 1.00: {verdict(found, 1)}.")
+
+
+# --- an origin that speaks HTTP/2 ----------------------------------------------------------------
+
+ORIGIN_CASES = [
+    Case("h2c-origin", "clients of HTTP/1.1", "/small", 100),
+    Case("h2c-origin", "clients of HTTP/2", "/small", 100, front="http2", load=loads.h2load,
+         connections=16, arguments=("-m", 32)),
+]
+
+
+def measure_origins(bench):
+    """{(case name, proxy name): [one measurement a round]}: the same nginx behind, over HTTP/1.1 and
+    over HTTP/2."""
+    results = {}
+    with contextlib.ExitStack() as stack:
+        ports = stack.enter_context(proxies.running_both_origin(bench.new_folder("origin")))
+        for case in ORIGIN_CASES:
+            running = [stack.enter_context(bench.running(name, case.front, origin=port))
+                       for both in proxies.H2C.items() for name, port in zip(both, reversed(ports))]
+            for round_number in range(bench.arguments.rounds):
+                for proxy in in_turn(running, round_number):
+                    loads.check_answer(proxy, case)
+                    if bench.arguments.warm_up:
+                        case.load(proxy, case, bench.arguments.warm_up)
+                    result = measure(proxy, case, bench.arguments.seconds)
+                    results.setdefault((case.name, proxy.name), []).append(result)
+    return results
+
+
+def print_origins(results):
+    print("\n| an nginx behind, over HTTP/1.1 and HTTP/2 | proxy | requests/s | CPU µs/request | ± % "
+          "| HTTP/2 against HTTP/1.1 |")
+    print("|---|---|---:|---:|---:|---:|")
+    for (case, name), rounds in results.items():
+        against = f"{ratio(results, case, name, proxies.H2C[name]):.2f}" \
+            if name in proxies.H2C else ""
+        print(f"| {case} | {name} | {median(rounds, 'requests_per_s'):.0f} "
+              f"| {median(rounds, 'cpu_us'):.1f} | {spread(rounds, 'cpu_us'):.0f} | {against} |")
 
 
 # --- latency below saturation -------------------------------------------------------------------
@@ -404,6 +446,10 @@ def run_all(bench):
         print_memory(results, idles)
     for front in proxies.FRONTS:
         results |= run_load(bench, front, [case for case in cases if case.front == front])
+    if "h2c-origin" in arguments.cases:
+        origins = measure_origins(bench)
+        print_origins(origins)
+        results |= origins
     if "workers" in arguments.cases:
         workers = measure_workers(bench, CASES[0])
         print_workers(workers)
