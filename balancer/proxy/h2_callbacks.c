@@ -6,7 +6,6 @@
 
 #include "balancer/http/h2_request.h"
 #include "balancer/proxy/conn.h"
-#include "balancer/proxy/h2_memory.h"
 #include "balancer/proxy/h2_session.h"
 #include "balancer/proxy/h2_stream.h"
 #include "balancer/proxy/worker.h"
@@ -247,6 +246,7 @@ static nghttp2_session *new_session(struct h2_session *session, enum side side)
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
     nghttp2_session *ng;
+    nghttp2_mem *memory = &worker_of(session)->h2_memory.calls;
     if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&option) != 0)
         abort();
     set_callbacks(callbacks);
@@ -255,8 +255,8 @@ static nghttp2_session *new_session(struct h2_session *session, enum side side)
     /* The session's guard counts resets of both sides; another bound would only hide its reason. */
     nghttp2_option_set_stream_reset_rate_limit(option, MAX_RESETS, MAX_RESETS);
     int rc = side == AS_SERVER
-                 ? nghttp2_session_server_new3(&ng, callbacks, session, option, h2_memory())
-                 : nghttp2_session_client_new3(&ng, callbacks, session, option, h2_memory());
+                 ? nghttp2_session_server_new3(&ng, callbacks, session, option, memory)
+                 : nghttp2_session_client_new3(&ng, callbacks, session, option, memory);
     if (rc != 0)
         abort();
     nghttp2_option_del(option);

@@ -304,6 +304,7 @@ static void dispose(struct worker *worker)
     slab_fini(&worker->request_slab);
     slab_fini(&worker->fields_slab);
     slab_fini(&worker->key_slab);
+    h2_memory_fini(&worker->h2_memory);
     slab_fini(&worker->h2_session_slab);
     slab_fini(&worker->h2_link_slab);
     slab_fini(&worker->h2_stream_slab);
@@ -325,6 +326,7 @@ static int prepare(struct worker *worker)
     slab_init(&worker->request_slab, sizeof(struct request), 1024);
     slab_init(&worker->fields_slab, sizeof(struct request_fields), 1024);
     slab_init(&worker->key_slab, keying_size(), 1024);
+    h2_memory_init(&worker->h2_memory);
     slab_init(&worker->h2_session_slab, sizeof(struct h2_session), 1024);
     slab_init(&worker->h2_link_slab, sizeof(struct h2_link), 256);
     slab_init(&worker->h2_stream_slab, sizeof(struct h2_stream), 1024);

@@ -23,6 +23,7 @@
 #include "balancer/pool/pool.h"
 #include "balancer/proxy/admission.h"
 #include "balancer/proxy/buffer.h"
+#include "balancer/proxy/h2_memory.h"
 #include "balancer/proxy/memory.h"
 #include "balancer/proxy/pipe.h"
 #include "balancer/proxy/queue.h"
@@ -106,6 +107,7 @@ struct worker {
     struct memory memory;
     struct pipe_pool pipes;
     struct slab client_slab, upstream_slab, request_slab, fields_slab, key_slab;
+    struct h2_memory h2_memory;
     struct slab h2_session_slab, h2_link_slab, h2_stream_slab;
     struct corpse *dead; /* closed in this turn; freed at its end */
     uint32_t n_dead, max_dead;
