@@ -528,12 +528,16 @@ static void go(struct errand *errand, enum step step)
 /* Goes on without what the authority does not like; false: that is no way. Once an errand. */
 static bool gives_in(struct errand *errand, const struct acme_problem *problem)
 {
-    if (acme_problem_is(problem, "accountDoesNotExist") && !errand->has_made_account) {
+    bool is_unknown = acme_problem_is(problem, "accountDoesNotExist");
+    if (is_unknown)
         wire_set_account(errand->wire, NULL);
+    if (errand->step != STEP_ORDER)
+        return false;
+    if (is_unknown && !errand->has_made_account) {
         go(errand, STEP_ACCOUNT);
         return true;
     }
-    if (errand->step == STEP_ORDER && errand->replaces &&
+    if (errand->replaces &&
         (acme_problem_is(problem, "alreadyReplaced") || acme_problem_is(problem, "malformed"))) {
         errand->replaces = false;
         go(errand, STEP_ORDER);

@@ -63,12 +63,12 @@ char *issued_join(const char *chain, size_t chain_n, EVP_PKEY *key, size_t *ret_
         bio != NULL && PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1;
     long key_n = is_written ? BIO_get_mem_data(bio, &key_text) : 0;
     if (key_n > 0)
-        text = malloc(chain_n + 1 + (size_t)key_n);
+        text = malloc((size_t)key_n + chain_n + 1);
     if (text != NULL) {
-        memcpy(text, chain, chain_n);
-        text[chain_n] = '\n';
-        memcpy(text + chain_n + 1, key_text, (size_t)key_n);
-        *ret_n = chain_n + 1 + (size_t)key_n;
+        memcpy(text, key_text, (size_t)key_n);
+        memcpy(text + key_n, chain, chain_n);
+        text[(size_t)key_n + chain_n] = '\0';
+        *ret_n = (size_t)key_n + chain_n;
     }
     BIO_free(bio);
     ERR_clear_error();

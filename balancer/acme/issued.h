@@ -21,7 +21,8 @@ struct issued {
  */
 char *issued_request(EVP_PKEY *key, char *const *names, size_t n);
 
-/* A certificate's chain, with its key behind it; the caller frees it. NULL when memory is out. */
+/* A certificate's chain behind its key, which no other key in the chain can pass for then, and a
+ * NUL; the caller frees it. NULL when memory is out. */
 char *issued_join(const char *chain, size_t chain_n, EVP_PKEY *key, size_t *ret_n);
 
 /*

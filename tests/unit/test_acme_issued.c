@@ -95,16 +95,16 @@ static void test_a_key_of_another_certificate_is_none(void **state)
 {
     (void)state;
     EVP_PKEY *key = self_signed_key(SELF_SIGNED_ECDSA), *other = self_signed_key(SELF_SIGNED_ECDSA);
-    size_t n;
+    size_t n, joined_n;
     const char *why = "";
     char *text = make_file(key, 2, &n);
-    char *at = strstr(text, "-----BEGIN PRIVATE");
-    assert_non_null(at);
-    size_t joined_n;
-    char *joined = issued_join(text, (size_t)(at - text), other, &joined_n);
+    /* A chain that brings a key of its own: the one that it is for. */
+    char *joined = issued_join(text, n, other, &joined_n);
     assert_int_equal(read_at(joined, joined_n, 0, &why), -EBADMSG);
     assert_string_equal(why, "the key is not the certificate's");
-    assert_int_equal(read_at(text, (size_t)(at - text), 0, &why), -EBADMSG);
+    const char *chain = strstr(text, "-----BEGIN CERTIFICATE");
+    assert_non_null(chain);
+    assert_int_equal(read_at(chain, n - (size_t)(chain - text), 0, &why), -EBADMSG);
     assert_int_equal(read_at("", 0, 0, &why), -EBADMSG);
     assert_string_equal(why, "no certificate in it");
     free(joined);
