@@ -8,6 +8,9 @@
 #include "balancer/proxy/pipe.h"
 #include "balancer/proxy/worker.h"
 
+/* A deadline that is noticed so late has passed while this thread was kept from running. */
+#define HELD_UP_US 20000
+
 static void on_io(struct ev_loop *loop, struct ev_io *io, int revents)
 {
     (void)loop;
@@ -31,6 +34,11 @@ static void on_timer(struct ev_loop *loop, struct ev_timer *timer, int revents)
         ev_timer_stop(loop, timer);
     } else if (conn->deadline_us > now_us) {
         arm_timer(conn, now_us);
+    } else if (now_us - conn->deadline_us > HELD_UP_US && !conn->had_respite) {
+        /* We are late, not the peer: what has come meanwhile may not have been looked for yet. */
+        conn->had_respite = true;
+        conn->deadline_us = now_us;
+        arm_timer(conn, now_us);
     } else {
         ev_timer_stop(loop, timer);
         conn->deadline_us = 0;
@@ -50,6 +58,8 @@ void conn_init_over(struct conn *conn, struct worker *worker, int fd, const stru
     ev_io_init(&conn->io, on_io, fd, EV_READ);
     conn->io.data = conn;
     ev_init(&conn->timer, on_timer);
+    /* Behind all that has come: it may be what was waited for. */
+    ev_set_priority(&conn->timer, EV_MINPRI);
     conn->timer.data = conn;
 }
 
@@ -294,6 +304,8 @@ void conn_limit_deadline(struct conn *conn, uint64_t at_us, enum reason reason)
     conn->deadline_us = at_us;
     conn->deadline_reason = reason;
     uint64_t now_us = worker_now_us(conn->worker);
+    if (at_us > now_us)
+        conn->had_respite = false;
     double left_s = at_us > now_us ? (double)(at_us - now_us) / 1e6 : 0;
     bool fires_later = !ev_is_active(&conn->timer) ||
                        ev_timer_remaining(conn->worker->loop, &conn->timer) > left_s + 0.001;

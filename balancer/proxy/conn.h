@@ -26,7 +26,8 @@ struct pipe;
 struct conn_ops {
     /* There may be bytes to read (revents & EV_READ) or room to write (EV_WRITE). */
     void (*on_io)(struct conn *conn, int revents);
-    /* The deadline has passed; reason is the one it was set with. */
+    /* The deadline has passed; reason is the one it was set with. Where this thread was kept from
+     * running meanwhile, what has come is seen to first. */
     void (*on_deadline)(struct conn *conn, enum reason reason);
     enum buffer_use use; /* of its in buffer */
 };
@@ -51,6 +52,7 @@ struct conn {
     uint32_t read_most;    /* bytes of a read into the in buffer; 0: as many as fit */
     uint8_t watched;       /* the events that the transport watches for */
     bool read_filled;      /* the last read took all it asked for: there may be more */
+    bool had_respite;      /* the deadline has passed unnoticed, and was put off for that */
     int error;             /* errno of a failed read; 0 */
     uint64_t written;      /* bytes, ever */
     TAILQ_ENTRY(conn) waiting;

@@ -156,6 +156,16 @@ class Quoit:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def freeze(self):
+        """Stops it, and returns when all its threads stand still."""
+        self.signal(signal.SIGSTOP)
+        tasks = list(pathlib.Path(f"/proc/{self.pid}/task").iterdir())
+        wait_until(lambda: all((task / "stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+                               for task in tasks), 10, "all threads to stop")
+
+    def thaw(self):
+        self.signal(signal.SIGCONT)
+
     def stop(self, timeout=20):
         """SIGTERM, and the exit status it leads to."""
         self.signal(signal.SIGTERM)

@@ -1,7 +1,4 @@
 """What is sent again when a connection fails, and what never is."""
-import os
-import pathlib
-import signal
 import threading
 
 import pytest
@@ -74,14 +71,6 @@ def test_a_pooled_connection_that_was_closed_before_costs_nothing(scripted, meth
     assert [count(origin, b" /%d HTTP" % i) for i in range(10)] == [1] * 10
 
 
-def stop(process_id):
-    """Stops a process, and returns when all its threads stand still."""
-    os.kill(process_id, signal.SIGSTOP)
-    tasks = list(pathlib.Path(f"/proc/{process_id}/task").iterdir())
-    wait_until(lambda: all((task / "stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
-                           for task in tasks), 5, "all threads to stop")
-
-
 @pytest.mark.parametrize("first", ["request", "end"])
 @pytest.mark.parametrize("method, size", [
     (b"POST", 3), (b"PUT", 3), (b"POST", 1 << 20), (b"PUT", 1 << 20), (b"GET", 0)])
@@ -105,7 +94,7 @@ def test_a_request_that_meets_the_end_of_its_pooled_connection_is_not_lost(
     with RawClient(port) as client:
         client.send(request(b"GET / HTTP/1.1"))
         client.read_until(b"\r\n\r\nok")
-        stop(origin.balancer.pid)
+        origin.balancer.freeze()
         try:
             begin = request(method + b" / HTTP/1.1", b"Content-Length: %d" % size)
             begin += b"x" * min(size, 100000)
@@ -116,7 +105,7 @@ def test_a_request_that_meets_the_end_of_its_pooled_connection_is_not_lost(
             if first == "end":
                 client.send(begin)
         finally:
-            origin.balancer.signal(signal.SIGCONT)
+            origin.balancer.thaw()
         try:
             client.send(b"x" * max(0, size - 100000))
         except OSError:
