@@ -185,6 +185,10 @@ static void check_room(const struct header_checker *checker, const struct conf_h
 {
     const struct conf *conf = checker->conf;
     uint64_t size = size_of(rules->set, rules->n_set) + size_of(rules->add, rules->n_add);
+    size_t n = rules->n_set + rules->n_add;
+    if (n > CONF_MAX_ADDED_FIELDS)
+        report(checker, NULL, checker->rules->place, "found %zu fields, expected at most %d", n,
+               CONF_MAX_ADDED_FIELDS);
     uint32_t needed = OWN_BYTES + 2 * MAX_BYTES; /* of a listener's rules and a route's */
     if (size > MAX_BYTES)
         report(checker, NULL, checker->rules->place,

@@ -284,6 +284,9 @@ struct conf_pair {
     char *name, *value;
 };
 
+/* Pairs that one set of rules appends. */
+#define CONF_MAX_ADDED_FIELDS 64
+
 /*
  * What becomes of the fields of heads that go one way: first those with a name in `remove` or `set`
  * are dropped, then the pairs of `set` and of `add` are appended. Names have no case, and an underscore is a hyphen.

@@ -12,9 +12,10 @@
 
 #include "balancer/http/h1.h"
 #include "balancer/http/span.h"
+#include "conf/conf.h"
 
-/* A message's fields and a few of ours. */
-#define H2_MAX_FIELDS (H1_MAX_FIELDS + 32)
+/* A message's fields, those of a listener's rules and a route's, and a few of ours. */
+#define H2_MAX_FIELDS (H1_MAX_FIELDS + 2 * CONF_MAX_ADDED_FIELDS + 32)
 
 struct h2_field {
     struct span name, value; /* names in any case */

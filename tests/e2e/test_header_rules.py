@@ -4,6 +4,7 @@ import json
 import pytest
 
 from h2_client import H2Client
+from h2_origin import H2Endpoint
 from http_client import Client, RawClient, get
 from origins import Response
 from ports import free_port
@@ -128,6 +129,34 @@ def test_http_2_has_the_same_rules(serve):
     fields = answer.fields
     assert fields["x-upper-case"] == "1" and "x-powered-by" not in fields
     assert origin.requests[0].header("x-env") == "prod"
+
+
+def test_heads_with_as_many_fields_as_may_be_pass_over_http_2(scripted):
+    """Those of a message, of a listener's rules and of a route's, both ways."""
+    def rules(letter):
+        both = {"set": {f"x-{letter}-{i}": "v" for i in range(64)}}
+        return {"request_headers": both, "response_headers": both}
+
+    many = [(f"m{i}", "v") for i in range(240)]
+    seen = []
+
+    def script(connection):
+        endpoint = H2Endpoint(connection)
+        request = endpoint.wait_request()
+        seen.append(request.fields)
+        endpoint.answer(request.stream, fields=many)
+        endpoint.serve()
+
+    port, _ = scripted(script, {
+        "client": {"max_fields": 256, "max_head_size": "32k"}, "buffer_size": "64k",
+        "listener": {"http2": "on", **rules("listener")},
+        "routes": [{"pool": "web", **rules("route")}]}, http2="only")
+    with H2Client(port) as client:
+        answer = client.get(fields=many)
+    assert answer.status == 200
+    for fields in (seen[0], answer.fields):
+        assert len([name for name in fields if name.startswith(("x-listener-", "x-route-"))]) == 128
+        assert len([name for name in fields if name.startswith("m")]) == 240
 
 
 def test_every_attempt_has_the_rules(quoit, origins):

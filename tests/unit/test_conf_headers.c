@@ -149,6 +149,19 @@ static void test_rules_leave_room_in_the_buffers(void **state)
                   "expected client.max_head_size and 12288 bytes more for the rules\n");
 }
 
+static void test_rules_add_no_more_fields_than_heads_have_room_for(void **state)
+{
+    (void)state;
+    char text[2048];
+    size_t n = (size_t)snprintf(text, sizeof text,
+                                "listeners: { address: ':80', response_headers: { set: {");
+    for (int i = 0; i <= CONF_MAX_ADDED_FIELDS; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "A%d: b, ", i);
+    (void)snprintf(text + n, sizeof text - n, "} } }\n" POOL);
+    assert_errors(text,
+                  "f:1:48: listeners.0.response_headers: found 65 fields, expected at most 64\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +171,7 @@ int main(void)
         cmocka_unit_test(test_a_field_is_set_once),
         cmocka_unit_test(test_rules_are_maps_and_lists),
         cmocka_unit_test(test_rules_leave_room_in_the_buffers),
+        cmocka_unit_test(test_rules_add_no_more_fields_than_heads_have_room_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
