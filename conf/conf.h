@@ -289,7 +289,8 @@ struct conf_pair {
 
 /*
  * What becomes of the fields of heads that go one way: first those with a name in `remove` or `set`
- * are dropped, then the pairs of `set` and of `add` are appended. Names have no case, and an underscore is a hyphen.
+ * are dropped, then the pairs of `set` and of `add` are appended. Names have no case, and an
+ * underscore is a hyphen.
  */
 struct conf_header_rules {
     char **remove;
