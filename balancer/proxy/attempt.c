@@ -286,7 +286,7 @@ enum reason attempt_connect_reason(int error)
     case EPROTONOSUPPORT:
         return REASON_HTTP2_REFUSED;
     case ESTALE:
-    case ECONNABORTED:
+    case ECANCELED:
         return REASON_STREAM_REFUSED;
     case ETIMEDOUT:
         return REASON_CONNECT_TIMEOUT;
@@ -299,7 +299,7 @@ enum reason attempt_loss_reason(const struct conn *conn)
 {
     switch (conn->error) {
     case ESTALE:
-    case ECONNABORTED:
+    case ECANCELED:
         return REASON_STREAM_REFUSED;
     case EBADMSG:
         return REASON_UPSTREAM_BAD;

@@ -302,13 +302,14 @@ static ssize_t take_head(struct h2_stream *stream, struct span bytes)
     return asking.head_n;
 }
 
-/* A stream above the last one of a GOAWAY is closed by nghttp2 as if it had been refused. */
+/* A stream above the last one of a GOAWAY is closed by nghttp2 as if it had been refused. ESTALE
+ * and ECANCELED say that nothing was done about the request: errors that no socket has. */
 static int error_of_code(const struct h2_link *link, uint32_t error_code)
 {
     if (!is_open(link) || link->session.ng == NULL)
         return link->conn.error != 0 ? link->conn.error : ECONNRESET;
     if (error_code == NGHTTP2_REFUSED_STREAM)
-        return link->was_told ? ESTALE : ECONNABORTED;
+        return link->was_told ? ESTALE : ECANCELED;
     return ECONNRESET;
 }
 
