@@ -477,3 +477,43 @@ def test_interim_responses_without_end_are_bounded(h2_scripted):
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         client.read_until(b"HTTP/1.1 502 Bad Gateway")
     assert get(port, "/").status == 200
+
+
+# ---- endpoints that are not there ----
+
+def test_a_refused_connection_goes_elsewhere(h2_scripted):
+    port, origin = h2_scripted(lambda connection: H2Endpoint(connection).serve(), 2,
+                               algorithm="round_robin")
+    origin.close_listener(0)
+    with Client(port) as client:
+        for _ in range(4):
+            assert client.ask("POST", "/", b"x").status == 200
+    assert len(origin.connections) == 1
+
+
+def test_a_connection_that_is_closed_at_once_was_never_made(h2_scripted):
+    """A POST request may go elsewhere: nothing of it has left."""
+    def script(connection):
+        if connection.number > 0:
+            H2Endpoint(connection).serve()
+
+    port, origin = h2_scripted(script, 2, algorithm="round_robin")
+    with Client(port) as client:
+        assert client.ask("POST", "/", b"x").status == 200
+    assert len(origin.connections) == 2
+
+
+def test_an_idle_connection_that_the_endpoint_closed_is_not_used(h2_scripted):
+    def script(connection):
+        endpoint = H2Endpoint(connection)
+        endpoint.answer(endpoint.wait_request().stream)
+        if connection.number > 0:
+            endpoint.serve()
+
+    port, origin = h2_scripted(script)
+    with Client(port) as client:
+        assert client.ask("POST", "/", b"x").status == 200
+        assert origin.connections[0].finished.wait(10)
+        wait_until(lambda: client.ask("GET", "/").status == 200, 10)
+        assert client.ask("POST", "/", b"x").status == 200
+    assert len(origin.connections) == 2
