@@ -133,7 +133,7 @@ static void count_written(struct h2_link *link)
     link->counted_bytes = link->conn.written;
 }
 
-/* What of it can be found; its streams go on to read what has come. */
+/* From now on nobody finds it; its streams go on to read what has come. */
 static void take_down(struct h2_link *link)
 {
     h2_link_retire(link);
