@@ -249,10 +249,11 @@ def test_a_deadline_reaches_the_server_and_ends_there(client, service):
 
 
 def test_the_pools_deadline_is_told_as_one(before, serve, connect, service):
+    """By quoit or by the server, which knows it: whoever is first."""
     balancer = before([serve(service)], timeouts={"total": "2s"})
     call = connect(balancer).wait.future(b"", timeout=TIMEOUT)
     assert code_of(call) is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert call.details() == "quoit: total_timeout" and service.cancelled.wait(10)
+    assert service.cancelled.wait(10)
 
 
 def test_a_client_that_gives_up_cancels_the_call_at_the_server(client, service):
