@@ -91,8 +91,7 @@ static void read_response(const uint8_t *data, size_t size)
         for (uint32_t i = 1; i < response.n_fields; i++)
             require(response.fields[i].value.p + response.fields[i].value.n <= data + size);
     }
-    if (h2_trailers_read((struct span){data, size}, response.fields, H2_MAX_FIELDS,
-                         &total) >= 0)
+    if (h2_trailers_read((struct span){data, size}, response.fields, H2_MAX_FIELDS, &total) >= 0)
         require(total <= size);
 }
 
