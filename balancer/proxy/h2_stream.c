@@ -406,6 +406,20 @@ static void drop_inbox(struct h2_stream *stream)
     *inbox = (struct h2_inbox){.has_ended = inbox->has_ended};
 }
 
+/* A request that nghttp2 has not sent yet: the endpoint takes no more streams, perhaps for ever. */
+static bool is_held_back(const struct h2_stream *stream)
+{
+    return nghttp2_session_find_stream(stream->session->ng, stream->id) == NULL;
+}
+
+/* nghttp2 forgets a request that it holds back. */
+static void take_back(struct h2_stream *stream)
+{
+    (void)nghttp2_session_set_stream_user_data(stream->session->ng, stream->id, NULL);
+    h2_stream_reset(stream, NGHTTP2_CANCEL);
+    h2_stream_free(stream);
+}
+
 static void stream_close(struct conn *conn)
 {
     struct h2_stream *stream = conn->channel;
@@ -415,6 +429,8 @@ static void stream_close(struct conn *conn)
     h2_session_wake(stream->session);
     if (stream->state != H2_STREAM_OPEN || stream->id == 0)
         h2_stream_free(stream);
+    else if (is_held_back(stream))
+        take_back(stream);
     else if (code == H2_LEAVE_BEHIND)
         leave_behind(stream);
     else

@@ -309,6 +309,20 @@ def test_a_silent_endpoint_is_given_up_and_not_asked_again_there(h2_scripted):
     assert len(origin.connections) == 2
 
 
+def test_connections_that_take_no_requests_do_not_stay(h2_scripted):
+    """Once those that waited for room on them have been given up."""
+    def script(connection):
+        endpoint = H2Endpoint(connection, {3: 0})
+        while True:
+            endpoint.read_frame()
+
+    port, origin = h2_scripted(script, timeouts={"response": "300ms", "keepalive": "1s"})
+    for _ in range(3):
+        assert get(port, "/").status == 504
+    wait_until(lambda: all(connection.closed for connection in origin.connections), 20,
+               "the end of all connections")
+
+
 def test_a_window_that_stays_shut_ends_the_upload(h2_scripted):
     def script(connection):
         endpoint = H2Endpoint(connection, settings={4: 0}, opens_windows=False)
