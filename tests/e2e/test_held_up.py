@@ -10,7 +10,8 @@ from http_client import RawClient
 from scripted import reply
 from waiting import wait_until
 
-TIMEOUT_S = 1.0
+TIMEOUT_S = 2
+TIMEOUT = f"{TIMEOUT_S}s"
 
 
 def hold_up(balancer, meanwhile):
@@ -18,7 +19,7 @@ def hold_up(balancer, meanwhile):
     balancer.freeze()
     stopped = time.monotonic()
     meanwhile()
-    wait_until(lambda: time.monotonic() > stopped + 2 * TIMEOUT_S, 30)
+    wait_until(lambda: time.monotonic() > stopped + 1.5 * TIMEOUT_S, 30)
     balancer.thaw()
 
 
@@ -27,7 +28,7 @@ def held_up(scripted):
     """held_up(script, **options of the client): (port, origin); every deadline is short."""
     def start(script, **client):
         return scripted(script, {"listener": {"http2": "on"}, "client": client}, retries=0,
-                        timeouts={"response": "1s", "idle": "1s"})
+                        timeouts={"response": TIMEOUT, "idle": TIMEOUT})
     return start
 
 
@@ -81,7 +82,7 @@ def test_a_body_that_came_meanwhile_is_taken(held_up, ask):
         connection.send(reply())
         connection.read_to_end()
 
-    port, origin = held_up(script, body_timeout="1s")
+    port, origin = held_up(script, body_timeout=TIMEOUT)
 
     def then(send_rest):
         origin.wait_received(b"\r\n\r\na")
@@ -91,7 +92,7 @@ def test_a_body_that_came_meanwhile_is_taken(held_up, ask):
 
 def test_a_head_that_came_meanwhile_is_read(held_up):
     port, origin = held_up(lambda connection: (connection.read_head(), connection.send(reply()),
-                                               connection.read_to_end()), header_timeout="1s")
+                                               connection.read_to_end()), header_timeout=TIMEOUT)
     with RawClient(port) as client:
         client.send(b"GET / HTTP/1.1\r\n")
         hold_up(origin.balancer, lambda: client.send(b"Host: a.example\r\n\r\n"))
