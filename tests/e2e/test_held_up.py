@@ -34,8 +34,8 @@ def held_up(scripted):
 
 def ask_1(port, method, body, then):
     with RawClient(port) as client:
-        client.send(method.encode() + b" / HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n"
-                    % len(body) + body[:1])
+        client.send(b"%s / HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n%s" %
+                    (method.encode(), len(body), body[:1]))
         then(lambda: client.send(body[1:]))
         return int(client.read_until(b"\r\n\r\n").split(b" ")[1])
 
