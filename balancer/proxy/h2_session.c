@@ -11,7 +11,8 @@
 
 void h2_session_wake(struct h2_session *session)
 {
-    if (!ev_is_pending(&session->turn))
+    /* What streams write while they run goes along with the rest of the turn. */
+    if (!session->is_running && !ev_is_pending(&session->turn))
         ev_feed_event(session->conn->worker->loop, &session->turn, EV_CUSTOM);
 }
 
@@ -176,6 +177,7 @@ void h2_session_look_at_peer(struct h2_session *session)
 /* Each of those that are ready now, once. */
 static void run_streams(struct h2_session *session)
 {
+    session->is_running = true;
     for (uint32_t n = session->n_ready; n > 0 && session->n_ready > 0; n--) {
         struct h2_stream *stream = TAILQ_FIRST(&session->ready);
         TAILQ_REMOVE(&session->ready, stream, ready_link);
@@ -183,6 +185,9 @@ static void run_streams(struct h2_session *session)
         stream->is_ready = false;
         h2_stream_run(stream);
     }
+    session->is_running = false;
+    if (session->n_ready > 0)
+        h2_session_wake(session);
 }
 
 /* Whether it has come to its end, and everything of it is written. */

@@ -84,6 +84,7 @@ struct h2_session {
     nghttp2_session *ng;  /* NULL: it has not begun yet, or is over */
     counter *received;    /* counts bytes that come in */
     struct ev_timer turn; /* never runs; fed as an event when there is something to do */
+    bool is_running;      /* its streams are, in its turn */
     enum h2_phase phase;
     enum reason reason; /* of H2_ENDING */
 
