@@ -25,3 +25,17 @@ void h2_guard_allow(struct h2_guard *guard, enum h2_nuisance nuisance, unsigned 
     uint64_t worth_us = n * budgets[nuisance].each_us;
     *spent_us -= worth_us < *spent_us ? worth_us : *spent_us;
 }
+
+/* Each byte counts against two windows, its stream's and the connection's. */
+void h2_guard_sent(struct h2_guard *guard, uint64_t n)
+{
+    guard->openable_bytes += 2 * n;
+}
+
+bool h2_guard_owes_window(struct h2_guard *guard, uint64_t n)
+{
+    if (n > guard->openable_bytes)
+        return false;
+    guard->openable_bytes -= n;
+    return true;
+}

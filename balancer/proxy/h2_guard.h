@@ -23,7 +23,15 @@ enum h2_nuisance {
 
 struct h2_guard {
     uint64_t spent_us[H2_NUISANCES]; /* the moment up to which the budget is used up */
+    uint64_t openable_bytes;         /* by which windows may still be opened for what was sent */
 };
+
+/* n bytes of DATA have been sent. */
+void h2_guard_sent(struct h2_guard *guard, uint64_t n);
+
+/* Whether a window opened by n bytes is opened for what was sent, as gRPC's clients do message by
+ * message, long after it was sent. */
+bool h2_guard_owes_window(struct h2_guard *guard, uint64_t n);
 
 /* Gives back what n of them have used up: the peer had cause for as many. */
 void h2_guard_allow(struct h2_guard *guard, enum h2_nuisance nuisance, unsigned n);

@@ -10,7 +10,7 @@
 #include "balancer/proxy/h2_stream.h"
 #include "balancer/proxy/worker.h"
 
-/* Windows opened by less are a nuisance. */
+/* Windows opened by less are a nuisance, but for what was sent. */
 #define LEAST_WINDOW 64
 
 static struct client *carrier_of(const struct h2_session *session)
@@ -129,6 +129,12 @@ static bool is_nuisance(const struct h2_stream *stream)
     return client->request == NULL || !grpc_call_is_due(client->request);
 }
 
+static void window_opened(struct h2_session *session, int32_t n)
+{
+    if (n < LEAST_WINDOW && !h2_guard_owes_window(&session->guard, (uint64_t)n))
+        h2_session_count(session, H2_NUISANCE_CONTROL);
+}
+
 void h2_requests_frame_received(struct h2_session *session, const nghttp2_frame *frame)
 {
     switch (frame->hd.type) {
@@ -138,8 +144,7 @@ void h2_requests_frame_received(struct h2_session *session, const nghttp2_frame 
             h2_session_count(session, H2_NUISANCE_RESET);
         break;
     case NGHTTP2_WINDOW_UPDATE:
-        if (frame->window_update.window_size_increment < LEAST_WINDOW)
-            h2_session_count(session, H2_NUISANCE_CONTROL);
+        window_opened(session, frame->window_update.window_size_increment);
         break;
     default:
         break;
@@ -157,6 +162,8 @@ static void end_sent(nghttp2_session *ng, const struct h2_stream *stream)
 void h2_requests_frame_sent(struct h2_session *session, const nghttp2_frame *frame)
 {
     bool is_message = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
+    if (frame->hd.type == NGHTTP2_DATA)
+        h2_guard_sent(&session->guard, frame->hd.length);
     if (is_message && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
         end_sent(session->ng, find_stream(session->ng, frame->hd.stream_id));
     if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR) {

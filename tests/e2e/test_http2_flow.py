@@ -4,7 +4,9 @@ import threading
 
 import pytest
 
-from h2_client import H2Client, NO_ERROR, frame
+from h2_client import ENHANCE_YOUR_CALM, H2Client, NO_ERROR, frame
+from h2_origin import window
+from origins import Response
 from quoit_process import static_pool
 from scripted import reply
 from waiting import wait_until
@@ -122,6 +124,28 @@ def test_pings_are_answered_while_bodies_stream(h2):
 
 
 # ---- windows ----
+
+def test_windows_may_be_opened_message_by_message_for_what_was_sent(h2):
+    """As gRPC's clients do it with a stream of many small messages, all at once if they were busy."""
+    balancer = h2()
+    balancer.origin.behaviour = lambda request: Response(body=b"x" * 60000)
+    with H2Client(balancer.port) as client:
+        assert client.get().status == 200
+        client.send(window(0, 8) * 7500)
+        client.ping()
+        assert client.get(stream=3).status == 200
+
+
+def test_windows_opened_bit_by_bit_for_nothing_are_a_nuisance(h2):
+    balancer = h2()
+    balancer.origin.behaviour = lambda request: Response(body=b"x" * 1000)
+    with H2Client(balancer.port) as client:
+        assert client.get().status == 200
+        client.send(window(0, 1) * 2000)
+        client.ping()
+        client.send(window(0, 1) * 5000)
+        client.wait_goaway(ENHANCE_YOUR_CALM)
+
 
 def test_padding_takes_nothing_from_the_windows_for_good(h2):
     balancer = h2(client={"http2_window": "64k"})
