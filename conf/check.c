@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "conf/check_acme.h"
 #include "conf/check_headers.h"
@@ -280,11 +281,17 @@ static void check_grpc_service(struct checker *checker, const struct conf_pool *
                                const struct conf_node *node)
 {
     const char *service = pool->check.grpc_service;
-    if (service != NULL && strlen(service) > CONF_GRPC_SERVICE_MAX)
-        conf_errors_add_pool(
-            checker->errors, place_of(checker, conf_node_get(node, "health_check"), "grpc_service"),
-            pool->name, ".health_check.grpc_service", "found %zu bytes, expected at most %d",
-            strlen(service), CONF_GRPC_SERVICE_MAX);
+    struct conf_place place =
+        place_of(checker, conf_node_get(node, "health_check"), "grpc_service");
+    if (service == NULL)
+        return;
+    if (strlen(service) > CONF_GRPC_SERVICE_MAX)
+        conf_errors_add_pool(checker->errors, place, pool->name, ".health_check.grpc_service",
+                             "found %zu bytes, expected at most %d", strlen(service),
+                             CONF_GRPC_SERVICE_MAX);
+    if (pool->check.type != CONF_CHECK_GRPC)
+        conf_errors_add_pool(checker->errors, place, pool->name, ".health_check.grpc_service",
+                             "found it with another type of check, expected type: grpc");
 }
 
 static void check_pool_http2(struct checker *checker, struct conf_pool *pool,
@@ -483,6 +490,11 @@ static void check_client(struct checker *checker)
         conf_errors_add(checker->errors, place_of(checker, node, "explain_token"),
                         "client.explain_token",
                         "found it alone, expected explain_header to name the field for it");
+    if (client->subject_header != NULL && client->fingerprint_header != NULL &&
+        strcasecmp(client->subject_header, client->fingerprint_header) == 0)
+        conf_errors_add(checker->errors, place_of(checker, node, "fingerprint_header"),
+                        "client.fingerprint_header",
+                        "found the name of subject_header again, expected another one");
 }
 
 /* What a worker must be able to hold, or it would wait for ever. */

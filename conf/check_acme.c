@@ -4,6 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#define AGREEMENT                                                                                  \
+    ", expected true: an authority gives certificates only to those who agree to its terms of "    \
+    "service"
+
 struct acme_checker {
     struct conf *conf;
     const struct conf_node *root;
@@ -231,10 +235,10 @@ static void check_section(const struct acme_checker *checker)
     check_eab(checker);
     if (!conf->acme.is_used)
         return;
-    if (!conf->acme.agree_to_terms)
-        report(checker, "agree_to_terms",
-               "found no true, expected it: an authority gives certificates only to those who "
-               "agree to its terms of service");
+    if (!conf->acme.agree_to_terms) {
+        bool is_said = conf_node_is_set(conf_node_get(checker->acme, "agree_to_terms"));
+        report(checker, "agree_to_terms", is_said ? "found false" AGREEMENT : "missing" AGREEMENT);
+    }
     if (conf->acme.challenge == CONF_ACME_HTTP_01 && !has_plain_listener(conf))
         report(checker, "challenge",
                "found http-01 without a listener that has no tls, expected one: the authority "

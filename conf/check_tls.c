@@ -60,6 +60,14 @@ static void check_certificates(const struct tls_checker *checker)
         check_certificate(checker, conf_node_at(list, i), i);
 }
 
+static bool offers_http2(const struct conf_tls *tls)
+{
+    bool offers = tls->n_alpn == 0;
+    for (size_t i = 0; i < tls->n_alpn; i++)
+        offers = offers || tls->alpn[i] == CONF_ALPN_HTTP_2;
+    return offers;
+}
+
 static void check_section(const struct tls_checker *checker, const struct conf_tls *tls)
 {
     if (checker->tls->type == CONF_NODE_MAP)
@@ -69,7 +77,10 @@ static void check_section(const struct tls_checker *checker, const struct conf_t
     if (tls->client_auth != CONF_CLIENT_AUTH_NONE && tls->client_ca_file == NULL)
         report(checker, "client_auth",
                "found it without client_ca_file, expected that to say who is trusted");
-    if (tls->client_crl_file != NULL && tls->client_auth == CONF_CLIENT_AUTH_NONE)
+    bool asks = tls->client_auth != CONF_CLIENT_AUTH_NONE;
+    if (tls->client_ca_file != NULL && !asks)
+        report(checker, "client_ca_file", "found it without client_auth, expected both or none");
+    if (tls->client_crl_file != NULL && !asks)
         report(checker, "client_crl_file", "found it without client_auth, expected both or none");
     if (tls->ticket_file != NULL && !tls->has_tickets)
         report(checker, "ticket_file", "found it without tickets, expected both or none");
@@ -90,4 +101,6 @@ void conf_check_tls(const struct conf_listener *listener, size_t index,
     if (listener->redirect_https)
         report(&checker, "certificates",
                "found TLS on a listener with redirect_https, expected one of them");
+    if (listener->http2 == CONF_HTTP2_ONLY && !offers_http2(&listener->tls))
+        report(&checker, "alpn", "found no h2 on a listener with http2: only, expected it");
 }

@@ -25,9 +25,6 @@ __attribute__((format(printf, 5, 6))) void
 conf_errors_add_pool(struct conf_errors *errors, struct conf_place place, const char *pool,
                      const char *option, const char *format, ...);
 
-/* Sorts by place. */
-void conf_errors_sort(struct conf_errors *errors);
-
 /* Appends all of from, which is empty then. */
 void conf_errors_move(struct conf_errors *errors, struct conf_errors *from);
 

@@ -142,6 +142,31 @@ struct conf *conf_load_file_with(const char *path, const struct conf_setting *se
     return conf;
 }
 
+/* The place of key in the file at path as far as that can be read, which it could before. */
+static struct conf_place find_place(struct conf_arena *arena, const char *path, const char *key)
+{
+    struct conf_place place = {.file = path};
+    struct conf_errors ignored = {0};
+    struct conf_node *root = NULL;
+    char *text;
+    size_t n;
+    if (read_file(path, &text, &n) != 0)
+        return place;
+    if (conf_node_read_yaml(arena, path, text, n, &ignored, &root) == 0 && root != NULL)
+        place = conf_node_find(root, key)->place;
+    conf_errors_fini(&ignored);
+    free(text);
+    return place;
+}
+
+void conf_errors_add_later(struct conf_errors *errors, const char *path, const char *key,
+                           const char *text)
+{
+    struct conf_arena arena = {0};
+    conf_errors_add(errors, find_place(&arena, path, key), key, "%s", text);
+    conf_arena_free(&arena);
+}
+
 struct conf *conf_load_file(const char *path, struct conf_errors *errors)
 {
     return conf_load_file_with(path, NULL, 0, errors);

@@ -34,6 +34,16 @@ void conf_errors_fini(struct conf_errors *errors);
 void conf_errors_print(const struct conf_errors *errors, FILE *out);
 
 /*
+ * Adds a mistake in what the option of this key names, such as a file, at its place in the
+ * configuration at path; for those who find it after loading. text as in struct conf_error.
+ */
+void conf_errors_add_later(struct conf_errors *errors, const char *path, const char *key,
+                           const char *text);
+
+/* Brings them into the order of their places. */
+void conf_errors_sort(struct conf_errors *errors);
+
+/*
  * A setting from the command line: a dotted key of the option table and its value. A number in the
  * key is an entry of a list, made when it is one past the end: "listeners.0.address" = ":8080". A
  * dot inside a name is written `\.`. flag (or NULL) names the setting in errors.

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conf/units.h"
@@ -51,6 +52,56 @@ struct conf_node *conf_node_at(const struct conf_node *node, size_t index)
     while (index-- > 0)
         child = STAILQ_NEXT(child, sibling);
     return child;
+}
+
+/* How much of key the name of a pair takes, with the dot behind it; 0: it is another name. */
+static size_t matched(const char *name, const char *key)
+{
+    size_t n = strlen(name);
+    if (strncmp(name, key, n) != 0 || (key[n] != '.' && key[n] != '\0'))
+        return 0;
+    return key[n] == '.' ? n + 1 : n;
+}
+
+/* The pair that *key begins with, which goes on behind it then; NULL: there is none. Names may have
+ * dots, so the longest counts. */
+static const struct conf_node *enter_map(const struct conf_node *map, const char **key)
+{
+    const struct conf_node *pair, *found = NULL;
+    size_t most = 0;
+    STAILQ_FOREACH(pair, &map->children, sibling)
+    {
+        size_t n = matched(pair->key, *key);
+        if (n > most) {
+            most = n;
+            found = pair;
+        }
+    }
+    *key += most;
+    return found;
+}
+
+/* The entry of a list that the number at *key says, or node itself for a list of one. */
+static const struct conf_node *enter_list(const struct conf_node *node, const char **key)
+{
+    char *end;
+    unsigned long index = strtoul(*key, &end, 10);
+    if (end == *key || (*end != '.' && *end != '\0'))
+        return NULL;
+    *key = *end == '.' ? end + 1 : end;
+    return node->type == CONF_NODE_LIST ? conf_node_at(node, index) : node;
+}
+
+const struct conf_node *conf_node_find(const struct conf_node *root, const char *key)
+{
+    const struct conf_node *node = root, *next = root;
+    while (next != NULL && *key != '\0') {
+        node = next;
+        next = node->type == CONF_NODE_MAP ? enter_map(node, &key) : NULL;
+        if (next == NULL)
+            next = enter_list(node, &key);
+    }
+    return next != NULL ? next : node;
 }
 
 /* Makes node a container of this type, unless it is one already. A single value becomes the first

@@ -43,6 +43,10 @@ bool conf_node_is_set(const struct conf_node *node);
 struct conf_node *conf_node_get(const struct conf_node *node, const char *key);
 struct conf_node *conf_node_at(const struct conf_node *node, size_t index);
 
+/* The value of a dotted key (of an option, "pools.images.tls.ca_file"), or the innermost one around
+ * it where there is none; a single value is a list of one. */
+const struct conf_node *conf_node_find(const struct conf_node *root, const char *key);
+
 /*
  * Reads YAML text. Mistakes are appended to errors; returns the root as far as it could be read
  * (a map, or NULL for an empty document), and -EBADMSG when there was no document at all, -ENOMEM.

@@ -29,6 +29,18 @@ static const struct cli_usage usage = {
     .max_arguments = 1,
 };
 
+/* What is wrong with the files that a configuration names. */
+static int check_files(const struct conf *conf, const char *path)
+{
+    struct conf_errors errors = {0}, warnings = {0};
+    int rc = certificates_check(conf, path, &errors, &warnings);
+    conf_errors_print(&errors, stderr);
+    conf_errors_print(&warnings, stderr);
+    conf_errors_fini(&errors);
+    conf_errors_fini(&warnings);
+    return rc;
+}
+
 static int check(const char *path)
 {
     struct conf_errors errors = {0};
@@ -37,11 +49,9 @@ static int check(const char *path)
     conf_errors_fini(&errors);
     if (conf == NULL)
         return CLI_EXIT_FAILED;
-    struct certificates *certificates = NULL;
-    bool is_good = certificates_new(conf, &certificates) == 0; /* it says why not */
-    certificates_free(certificates);
+    int rc = check_files(conf, path);
     conf_free(conf);
-    if (!is_good)
+    if (rc != 0)
         return CLI_EXIT_FAILED;
     printf("%s: ok\n", path);
     return CLI_EXIT_OK;

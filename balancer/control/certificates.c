@@ -8,6 +8,7 @@
 #include "balancer/control/stapling.h"
 #include "balancer/log/log.h"
 #include "balancer/tls/challenges.h"
+#include "balancer/tls/files.h"
 #include "balancer/tls/inbound.h"
 #include "balancer/tls/outbound.h"
 
@@ -36,9 +37,9 @@ static void on_report(void *context, enum tls_severity severity, const char *key
                   LOG_STR("error", text));
 }
 
-static const struct tls_report report = {.say = on_report};
+static const struct tls_report logged = {.say = on_report};
 
-static int load_all(struct certificates *all)
+static int load_all(struct certificates *all, const struct tls_report *report)
 {
     const struct conf *conf = all->conf;
     char key[KEY_SIZE];
@@ -48,7 +49,7 @@ static int load_all(struct certificates *all)
         if (conf->listeners[i].tls.n_certificates == 0)
             continue;
         all->n_used++;
-        int one = inbound_new(&conf->listeners[i].tls, key, &report, &all->inbound[i]);
+        int one = inbound_new(&conf->listeners[i].tls, key, report, &all->inbound[i]);
         rc = one != 0 ? one : rc;
         if (one == 0)
             inbound_use_challenges(all->inbound[i], all->challenges);
@@ -58,7 +59,7 @@ static int load_all(struct certificates *all)
         if (!conf->pools[i].tls.is_on)
             continue;
         all->n_used++;
-        int one = outbound_new(&conf->pools[i].tls, key, &report, &all->outbound[i]);
+        int one = outbound_new(&conf->pools[i].tls, key, report, &all->outbound[i]);
         rc = one != 0 ? one : rc;
     }
     return rc;
@@ -87,7 +88,8 @@ static int allocate(struct certificates *all)
     return 0;
 }
 
-int certificates_new(const struct conf *conf, struct certificates **ret_certificates)
+static int create(const struct conf *conf, const struct tls_report *report,
+                  struct certificates **ret_certificates)
 {
     struct certificates *all = calloc(1, sizeof *all);
     if (all == NULL)
@@ -95,13 +97,53 @@ int certificates_new(const struct conf *conf, struct certificates **ret_certific
     all->conf = conf;
     int rc = allocate(all);
     if (rc == 0)
-        rc = load_all(all);
+        rc = load_all(all, report);
     if (rc != 0) {
         certificates_free(all);
         return rc;
     }
     *ret_certificates = all;
     return 0;
+}
+
+int certificates_new(const struct conf *conf, struct certificates **ret_certificates)
+{
+    return create(conf, &logged, ret_certificates);
+}
+
+/* What `quoit check` says. */
+struct check {
+    const char *path;
+    struct conf_errors *errors, *warnings;
+};
+
+static void on_checked(void *context, enum tls_severity severity, const char *key, const char *file,
+                       const char *text)
+{
+    const struct check *check = context;
+    bool is_error = severity == TLS_ERROR;
+    char said[1024];
+    (void)snprintf(said, sizeof said, "%s%s%s%s%s",
+                   is_error ? "" : "warning: ", file != NULL ? "found \"" : "",
+                   file != NULL ? file : "", file != NULL ? "\": " : "", text);
+    conf_errors_add_later(is_error ? check->errors : check->warnings, check->path, key, said);
+}
+
+int certificates_check(const struct conf *conf, const char *path, struct conf_errors *errors,
+                       struct conf_errors *warnings)
+{
+    struct check check = {.path = path, .errors = errors, .warnings = warnings};
+    const struct tls_report report = {.say = on_checked, .context = &check};
+    const struct conf_acme *acme = &conf->acme;
+    struct certificates *all = NULL;
+    int rc = create(conf, &report, &all);
+    certificates_free(all);
+    if (acme->is_used && acme->ca_file != NULL &&
+        !files_have_authorities(acme->ca_file, "acme.ca_file", &report))
+        rc = -EINVAL;
+    conf_errors_sort(errors);
+    conf_errors_sort(warnings);
+    return rc;
 }
 
 int certificates_fetch(struct certificates *all, struct ev_loop *loop)
@@ -139,12 +181,12 @@ static void say_reloaded(const char *name, const char *where, int rc)
 
 static void reload_inbound(struct certificates *all, size_t i)
 {
-    say_reloaded("listener", all->addresses[i], inbound_load(all->inbound[i], &report));
+    say_reloaded("listener", all->addresses[i], inbound_load(all->inbound[i], &logged));
 }
 
 static void reload_outbound(struct certificates *all, size_t i)
 {
-    say_reloaded("pool", all->conf->pools[i].name, outbound_load(all->outbound[i], &report));
+    say_reloaded("pool", all->conf->pools[i].name, outbound_load(all->outbound[i], &logged));
 }
 
 void certificates_reload(struct certificates *all)

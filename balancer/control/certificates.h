@@ -10,6 +10,7 @@
 
 #include "balancer/admin/metrics.h"
 #include "conf/conf.h"
+#include "conf/load.h"
 
 struct certificates;
 struct challenges;
@@ -18,6 +19,12 @@ struct ev_loop;
 /* Loads everything; keeps conf. Returns 0, or -errno when something is no good, which the event log
  * says. */
 int certificates_new(const struct conf *conf, struct certificates **ret_certificates);
+
+/* For `quoit check`: loads everything once, the authorities of acme.ca_file too, and appends what
+ * is no good to errors and what is only doubtful to warnings, each with its place in the file at
+ * path, which conf was read from. Returns 0 or -errno. */
+int certificates_check(const struct conf *conf, const char *path, struct conf_errors *errors,
+                       struct conf_errors *warnings);
 
 /* Begins to fetch OCSP responses, where that is asked for. Returns 0 or -ENOMEM. */
 int certificates_fetch(struct certificates *certificates, struct ev_loop *loop);

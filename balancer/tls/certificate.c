@@ -181,15 +181,16 @@ static bool load(struct certificate *certificate, const struct conf_certificate 
     key_of(key, "ocsp", ocsp_key, sizeof ocsp_key);
     ERR_clear_error();
     if (!load_chain(certificate, conf->cert_file)) {
-        tls_say_failed(report, cert_key, conf->cert_file);
+        tls_say_failed(report, cert_key, conf->cert_file, "a certificate in PEM format");
         return false;
     }
     if (!load_key(certificate, key_file)) {
-        tls_say_failed(report, key_key, key_file);
+        tls_say_failed(report, key_key, key_file,
+                       "a private key in PEM format without a passphrase");
         return false;
     }
     if (X509_check_private_key(certificate->leaf, certificate->key) != 1) {
-        tls_say_failed(report, key_key, key_file);
+        tls_say_failed(report, key_key, key_file, "the key of the certificate");
         return false;
     }
     check_dates(certificate, cert_key, conf->cert_file, report);

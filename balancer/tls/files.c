@@ -1,5 +1,7 @@
 #include "balancer/tls/files.h"
 
+#include <openssl/err.h>
+#include <openssl/x509_vfy.h>
 #include <stddef.h>
 #include <sys/stat.h>
 
@@ -25,4 +27,15 @@ void files_look(uint64_t *stamp, const char *file)
     mix(stamp, (uint64_t)about.st_size);
     mix(stamp, (uint64_t)about.st_mtim.tv_sec);
     mix(stamp, (uint64_t)about.st_mtim.tv_nsec);
+}
+
+bool files_have_authorities(const char *file, const char *key, const struct tls_report *report)
+{
+    ERR_clear_error();
+    X509_STORE *store = X509_STORE_new();
+    bool is_good = store != NULL && X509_STORE_load_file(store, file) == 1;
+    if (!is_good)
+        tls_say_failed(report, key, file, "certificates in PEM format");
+    X509_STORE_free(store);
+    return is_good;
 }

@@ -209,7 +209,8 @@ static bool add_certificates(const struct context *context, const struct tls_rep
             continue;
         char key[KEY_SIZE + 64];
         (void)snprintf(key, sizeof key, "%s.certificates.%u.cert", inbound->key, number);
-        tls_say_failed(report, key, inbound->conf->certificates[number].cert_file);
+        tls_say_failed(report, key, inbound->conf->certificates[number].cert_file,
+                       "a certificate that OpenSSL takes");
         return false;
     }
     return true;
@@ -332,11 +333,11 @@ static int load_certificates(struct inbound_set *set, const struct tls_report *r
 }
 
 static int fail_authorities(const struct inbound_set *set, const char *name, const char *file,
-                            const struct tls_report *report)
+                            const char *expected, const struct tls_report *report)
 {
     char key[KEY_SIZE + 64];
     (void)snprintf(key, sizeof key, "%s.%s", set->inbound->key, name);
-    tls_say_failed(report, key, file);
+    tls_say_failed(report, key, file, expected);
     return -EINVAL;
 }
 
@@ -351,12 +352,14 @@ static int load_authorities(struct inbound_set *set, const struct tls_report *re
     set->authority_names = SSL_load_client_CA_file(conf->client_ca_file);
     if (set->authority_names == NULL ||
         X509_STORE_load_file(set->authorities, conf->client_ca_file) != 1)
-        return fail_authorities(set, "client_ca_file", conf->client_ca_file, report);
+        return fail_authorities(set, "client_ca_file", conf->client_ca_file,
+                                "certificates in PEM format", report);
     if (conf->client_crl_file == NULL)
         return 0;
     X509_LOOKUP *lookup = X509_STORE_add_lookup(set->authorities, X509_LOOKUP_file());
     if (lookup == NULL || X509_load_crl_file(lookup, conf->client_crl_file, X509_FILETYPE_PEM) <= 0)
-        return fail_authorities(set, "client_crl_file", conf->client_crl_file, report);
+        return fail_authorities(set, "client_crl_file", conf->client_crl_file,
+                                "revocation lists in PEM format", report);
     (void)X509_STORE_set_flags(set->authorities, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
     return 0;
 }
@@ -367,7 +370,8 @@ static int load_scope(struct inbound_set *set, const struct tls_report *report)
     const struct conf_tls *conf = set->inbound->conf;
     if (scope_of(conf, set->inbound->key, set->scope) == 0)
         return 0;
-    return fail_authorities(set, "client_ca_file", conf->client_ca_file, report);
+    return fail_authorities(set, "client_ca_file", conf->client_ca_file,
+                            "certificates in PEM format", report);
 }
 
 static int collect_names(struct inbound_set *set)
@@ -430,8 +434,8 @@ static int load_set(struct inbound *inbound, const struct tls_report *report,
     atomic_init(&set->references, 1);
     set->inbound = inbound;
     int rc = load_certificates(set, report);
-    if (rc == 0)
-        rc = load_authorities(set, report);
+    int authorities = load_authorities(set, report); /* the mistakes of both are told */
+    rc = rc == 0 ? authorities : rc;
     if (rc == 0)
         rc = load_scope(set, report);
     if (rc == 0)
@@ -474,7 +478,7 @@ static int load_tickets(struct inbound *inbound, const struct tls_report *report
     char key[KEY_SIZE + 16];
     (void)snprintf(key, sizeof key, "%s.ticket_file", inbound->key);
     tls_say(report, TLS_ERROR, key, file,
-            rc == -EINVAL ? "found no 1 to 16 keys of 80 bytes each" : strerrordesc_np(-rc));
+            rc == -EINVAL ? "expected 1 to 16 keys of 80 bytes each" : strerrordesc_np(-rc));
     return -EINVAL;
 }
 

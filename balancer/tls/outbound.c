@@ -48,11 +48,11 @@ void outbound_forget(void *resumable)
 }
 
 static int fail(const struct outbound *outbound, const char *name, const char *file,
-                const struct tls_report *report)
+                const char *expected, const struct tls_report *report)
 {
     char key[KEY_SIZE + 32];
     (void)snprintf(key, sizeof key, "%s.%s", outbound->key, name);
-    tls_say_failed(report, key, file);
+    tls_say_failed(report, key, file, expected);
     return -EINVAL;
 }
 
@@ -67,7 +67,7 @@ static int load_trust(const struct outbound *outbound, SSL_CTX *context,
         return SSL_CTX_set_default_verify_paths(context) == 1 ? 0 : -ENOMEM;
     if (SSL_CTX_load_verify_file(context, conf->ca_file) == 1)
         return 0;
-    return fail(outbound, "ca_file", conf->ca_file, report);
+    return fail(outbound, "ca_file", conf->ca_file, "certificates in PEM format", report);
 }
 
 static int load_own(const struct outbound *outbound, SSL_CTX *context,
@@ -83,7 +83,9 @@ static int load_own(const struct outbound *outbound, SSL_CTX *context,
         return -EINVAL;
     bool is_done = SSL_CTX_use_cert_and_key(context, own->leaf, own->key, own->chain, 1) == 1;
     certificate_free(own);
-    return is_done ? 0 : fail(outbound, "cert", conf->cert_file, report);
+    return is_done ? 0
+                   : fail(outbound, "cert", conf->cert_file, "a certificate that OpenSSL takes",
+                          report);
 }
 
 static int configure(const struct outbound *outbound, SSL_CTX *context,

@@ -13,18 +13,17 @@ void tls_say(const struct tls_report *report, enum tls_severity severity, const 
 
 /* The first error is the cause, the later ones are what it led to; but of a file that cannot be
  * opened the first one is the system's, which says more than its number. */
-void tls_say_failed(const struct tls_report *report, const char *key, const char *file)
+void tls_say_failed(const struct tls_report *report, const char *key, const char *file,
+                    const char *expected)
 {
     unsigned long code = ERR_peek_error();
+    const char *reason = ERR_reason_error_string(code);
     char text[256];
-    if (code != 0 && ERR_SYSTEM_ERROR(code))
+    if (ERR_SYSTEM_ERROR(code))
         (void)snprintf(text, sizeof text, "%s", strerrordesc_np(ERR_GET_REASON(code)));
-    else if (code != 0 && ERR_reason_error_string(code) != NULL)
-        (void)snprintf(text, sizeof text, "%s", ERR_reason_error_string(code));
-    else if (code != 0)
-        ERR_error_string_n(code, text, sizeof text);
     else
-        (void)snprintf(text, sizeof text, "no certificate or key is in it");
+        (void)snprintf(text, sizeof text, "%s, expected %s",
+                       reason != NULL ? reason : "found none in it", expected);
     ERR_clear_error();
     tls_say(report, TLS_ERROR, key, file, text);
 }

@@ -20,7 +20,9 @@ struct tls_report {
 void tls_say(const struct tls_report *report, enum tls_severity severity, const char *key,
              const char *file, const char *text);
 
-/* An error with the reason that OpenSSL's queue has, or errno where it has none; empties it. */
-void tls_say_failed(const struct tls_report *report, const char *key, const char *file);
+/* An error with the reason that OpenSSL's queue has; empties it. expected: what should have been in
+ * a file that can be opened. */
+void tls_say_failed(const struct tls_report *report, const char *key, const char *file,
+                    const char *expected);
 
 #endif

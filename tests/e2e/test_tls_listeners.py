@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import textwrap
 import threading
 
 import pytest
@@ -626,10 +627,46 @@ def test_check_loads_the_files_too(pairs, tmp_path):
     assert run_quoit("check", path).returncode == 0
     path.write_text(text.format(pairs["a"], pairs["wild"]))
     result = run_quoit("check", path)
-    assert result.returncode == 1 and "key values mismatch" in result.stderr
+    assert result.returncode == 1
+    column = path.read_text().index(f"'{pairs['wild'].key}'") + 1
+    assert result.stderr == (
+        f'{path}:1:{column}: listeners.0.tls.certificates.0.key: found "{pairs["wild"].key}": '
+        "key values mismatch, expected the key of the certificate\n")
     path.write_text("listeners: [{ address: ':8443', tls: { certificates: [], min_version: '1.3', "
                     "max_version: '1.2', client_auth: required } }]\n"
                     "pools: { web: { endpoints: ['127.0.0.1:1'] } }\n")
     result = run_quoit("check", path)
     for key in ("certificates", "max_version", "client_auth"):
         assert f"listeners.0.tls.{key}: found" in result.stderr
+
+
+def test_check_finds_all_bad_files_each_at_its_place(authority, pairs, tmp_path):
+    path = tmp_path / "checked.yaml"
+    path.write_text(textwrap.dedent(f"""\
+        listeners:
+          - address: ':8443'
+            tls: {{ acme: a.test }}
+          - address: ':8444'
+            tls:
+              certificates: /nowhere
+              client_auth: required
+              client_ca_file: {pairs["a"].key}
+        acme:
+          agree_to_terms: true
+          storage: {tmp_path}
+          ca_file: /nowhere
+        pools:
+          a.b:
+            endpoints: 127.0.0.1:1
+            tls:
+              ca_file: /nowhere
+        """))
+    result = run_quoit("check", path)
+    assert result.returncode == 1 and result.stdout == ""
+    places = [line.split(": ")[:2] for line in result.stderr.splitlines()]
+    assert [(place.removeprefix(f"{path}:"), key) for place, key in places] == [
+        ("6:21", "listeners.1.tls.certificates.0.cert"),
+        ("8:23", "listeners.1.tls.client_ca_file"),
+        ("12:12", "acme.ca_file"),
+        ("17:16", "pools.a.b.tls.ca_file"),
+    ]

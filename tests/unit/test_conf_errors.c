@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf/load.h"
 
@@ -78,6 +79,14 @@ static void test_the_service_of_a_grpc_check_has_a_longest_name(void **state)
     assert_error_in_pool(line,
                          "f:5:47: pools.a.health_check.grpc_service: found 256 bytes, expected "
                          "at most 255\n");
+}
+
+static void test_a_service_is_for_grpc_checks_only(void **state)
+{
+    (void)state;
+    assert_error_in_pool("health_check: { grpc_service: shop.v1.Cart }",
+                         "f:5:35: pools.a.health_check.grpc_service: found it with another type of "
+                         "check, expected type: grpc\n");
 }
 
 static void test_an_identity_is_a_word_or_a_key_of_metadata(void **state)
@@ -572,6 +581,45 @@ static void test_a_file_that_cannot_be_read_is_an_error(void **state)
     conf_errors_fini(&errors);
 }
 
+/* The place that a mistake about key gets which is found later. */
+static void assert_found_later(const char *path, const char *key, const char *expected)
+{
+    struct conf_errors errors = {0};
+    char place[32];
+    conf_errors_add_later(&errors, path, key, "wrong");
+    assert_int_equal(errors.n, 1);
+    assert_string_equal(errors.list[0].file, path);
+    assert_string_equal(errors.list[0].key, key);
+    assert_string_equal(errors.list[0].text, "wrong");
+    snprintf(place, sizeof(place), "%u:%u", errors.list[0].line, errors.list[0].column);
+    assert_string_equal(place, expected);
+    conf_errors_fini(&errors);
+}
+
+static void test_a_mistake_that_is_found_later_has_its_place_too(void **state)
+{
+    (void)state;
+    static const char text[] = "listeners:\n"
+                               "  - ':80'\n"
+                               "  - { tls: { certificates: a.pem } }\n"
+                               "pools:\n"
+                               "  a: { tls: { cert: x } }\n"
+                               "  a.b: { tls: { cert: y } }\n";
+    char path[] = "/tmp/quoit-test-XXXXXX";
+    int fd = mkstemp(path);
+    assert_int_not_equal(fd, -1);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    assert_found_later(path, "listeners.1.tls.certificates", "3:28");
+    assert_found_later(path, "listeners.1.tls.certificates.0.key", "3:28");
+    assert_found_later(path, "listeners.1.tls.curves", "3:12");
+    assert_found_later(path, "pools.a.tls.cert", "5:21");
+    assert_found_later(path, "pools.a.b.tls.cert", "6:23");
+    assert_found_later(path, "acme.ca_file", "1:1");
+    unlink(path);
+    assert_found_later(path, "pools", "0:0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -609,6 +657,8 @@ int main(void)
         cmocka_unit_test(test_a_nul_character_is_refused),
         cmocka_unit_test(test_aliases_that_grow_without_end_are_refused),
         cmocka_unit_test(test_a_file_that_cannot_be_read_is_an_error),
+        cmocka_unit_test(test_a_service_is_for_grpc_checks_only),
+        cmocka_unit_test(test_a_mistake_that_is_found_later_has_its_place_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,6 +76,13 @@ static void test_what_does_not_go_together_is_told_at_its_place(void **state)
         "listeners.0.tls.client_auth");
     refuse("listeners: { address: ':443', tls: { certificates: a, client_crl_file: b } }\n" POOLS,
            "listeners.0.tls.client_crl_file");
+    refuse("listeners: { address: ':443', tls: { certificates: a, client_ca_file: b } }\n" POOLS,
+           "listeners.0.tls.client_ca_file");
+    refuse("listeners: { address: ':443', http2: only, tls: { certificates: a, alpn: http/1.1 } "
+           "}\n" POOLS,
+           "listeners.0.tls.alpn");
+    refuse("listeners: ':80'\nclient: { subject_header: X-A, fingerprint_header: x-a }\n" POOLS,
+           "client.fingerprint_header");
     refuse("listeners: { address: ':443', tls: { certificates: a, tickets: false, "
            "ticket_file: b } }\n" POOLS,
            "listeners.0.tls.ticket_file");
