@@ -148,8 +148,8 @@ static struct conf_place find_place(struct conf_arena *arena, const char *path, 
     struct conf_place place = {.file = path};
     struct conf_errors ignored = {0};
     struct conf_node *root = NULL;
-    char *text;
-    size_t n;
+    char *text = NULL;
+    size_t n = 0;
     if (read_file(path, &text, &n) != 0)
         return place;
     if (conf_node_read_yaml(arena, path, text, n, &ignored, &root) == 0 && root != NULL)
@@ -163,7 +163,8 @@ void conf_errors_add_later(struct conf_errors *errors, const char *path, const c
                            const char *text)
 {
     struct conf_arena arena = {0};
-    conf_errors_add(errors, find_place(&arena, path, key), key, "%s", text);
+    struct conf_place place = find_place(&arena, path, key);
+    conf_errors_add(errors, place, key, "%s", text);
     conf_arena_free(&arena);
 }
 
