@@ -86,8 +86,18 @@ static void check_section(const struct tls_checker *checker, const struct conf_t
         report(checker, "ticket_file", "found it without tickets, expected both or none");
 }
 
-void conf_check_tls(const struct conf_listener *listener, size_t index,
-                    const struct conf_node *listeners, struct conf_errors *errors)
+/* A client that offers something else is told so in the handshake. */
+static void agree_on_http2_only(const struct tls_checker *checker, struct conf_tls *tls)
+{
+    static uint8_t h2[] = {CONF_ALPN_HTTP_2};
+    if (!offers_http2(tls))
+        report(checker, "alpn", "found no h2 on a listener with http2: only, expected it");
+    tls->alpn = h2;
+    tls->n_alpn = 1;
+}
+
+void conf_check_tls(struct conf_listener *listener, size_t index, const struct conf_node *listeners,
+                    struct conf_errors *errors)
 {
     if (listeners == NULL)
         return;
@@ -101,6 +111,6 @@ void conf_check_tls(const struct conf_listener *listener, size_t index,
     if (listener->redirect_https)
         report(&checker, "certificates",
                "found TLS on a listener with redirect_https, expected one of them");
-    if (listener->http2 == CONF_HTTP2_ONLY && !offers_http2(&listener->tls))
-        report(&checker, "alpn", "found no h2 on a listener with http2: only, expected it");
+    if (listener->http2 == CONF_HTTP2_ONLY)
+        agree_on_http2_only(&checker, &listener->tls);
 }

@@ -203,7 +203,7 @@ const struct conf_option conf_options[] = {
      .fallback = "off",
      .meaning = "Whether clients may begin with HTTP/2 without having agreed on it (prior "
                 "knowledge, h2c); `only`: nothing else is spoken. With TLS they agree on it: "
-                "`listeners.N.tls.alpn`."},
+                "`listeners.N.tls.alpn`, of which `only` leaves `h2`."},
     {.key = "listeners.N.max_connections",
      .type = &conf_type_number,
      AT(conf_listener, max_connections),

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "conf/load.h"
@@ -99,11 +100,31 @@ static void test_what_does_not_go_together_is_told_at_its_place(void **state)
     refuse("listeners: ':80'\nclient: { subject_header: Host }\n" POOLS, "client.subject_header");
 }
 
+static void test_only_http2_is_agreed_on_where_nothing_else_is_spoken(void **state)
+{
+    (void)state;
+    static const char *const alpn[] = {"", ", alpn: [http/1.1, h2]"};
+    for (size_t i = 0; i < sizeof alpn / sizeof *alpn; i++) {
+        char text[256];
+        struct conf_errors errors = {0};
+        (void)snprintf(
+            text, sizeof text,
+            "listeners: { address: ':443', http2: only, tls: { certificates: a%s } }\n" POOLS,
+            alpn[i]);
+        struct conf *conf = load(text, &errors);
+        assert_non_null(conf);
+        assert_int_equal(conf->listeners[0].tls.n_alpn, 1);
+        assert_int_equal(conf->listeners[0].tls.alpn[0], CONF_ALPN_HTTP_2);
+        conf_free(conf);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_certificate_alone_makes_a_listener_secure),
         cmocka_unit_test(test_an_empty_section_makes_a_pool_secure_and_verified),
+        cmocka_unit_test(test_only_http2_is_agreed_on_where_nothing_else_is_spoken),
         cmocka_unit_test(test_what_does_not_go_together_is_told_at_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
