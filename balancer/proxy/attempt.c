@@ -290,6 +290,11 @@ enum reason attempt_connect_reason(int error)
         return REASON_STREAM_REFUSED;
     case ETIMEDOUT:
         return REASON_CONNECT_TIMEOUT;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        return REASON_NO_DESCRIPTORS;
     default:
         return REASON_CONNECT_FAILED;
     }
@@ -311,10 +316,9 @@ enum reason attempt_loss_reason(const struct conn *conn)
 static enum step connect_failed(struct request *r, struct endpoint *endpoint, int error)
 {
     queue_give_room(r, endpoint);
-    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
-        return attempt_failed(r, REASON_NO_DESCRIPTORS);
     enum reason reason = attempt_connect_reason(error);
-    remember_tried(r, endpoint, reason);
+    if (reason != REASON_NO_DESCRIPTORS)
+        remember_tried(r, endpoint, reason);
     return attempt_failed(r, reason);
 }
 
