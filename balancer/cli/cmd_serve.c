@@ -12,8 +12,7 @@
 /* What the flags say. */
 struct arguments {
     const char *config;
-    const char *pool_flag;    /* the last flag that describes the pool "default"; NULL: none */
-    const char *first_listen; /* NULL: none */
+    const char *pool_flag; /* the last flag that describes the pool "default"; NULL: none */
     size_t n_listen, n_backend, n_consul;
     struct cli_settings settings;
     struct cli_settings names; /* of --acme, behind all settings */
@@ -26,17 +25,15 @@ static int take_config(void *context, const char *value)
     return 0;
 }
 
-/* The first replaces what a file says, the others add to it. */
+/* The first replaces what a file says, the others add to it. Each is a map, so that --set can say
+ * more about it. */
 static int take_listen(void *context, const char *value)
 {
     struct arguments *arguments = context;
     size_t index = arguments->n_listen++;
-    if (index == 0) {
-        arguments->first_listen = value;
+    if (index == 0)
         cli_settings_add(&arguments->settings, "--listen", "listeners", value);
-    } else {
-        cli_settings_add_at(&arguments->settings, "--listen", "listeners", index, "", value);
-    }
+    cli_settings_add_at(&arguments->settings, "--listen", "listeners", index, ".address", value);
     return 0;
 }
 
@@ -244,13 +241,9 @@ static struct conf *load(const struct arguments *arguments)
     return conf;
 }
 
-/* A listener with names is more than its address. */
 static void add_names(struct arguments *arguments)
 {
     const struct cli_settings *names = &arguments->names;
-    if (names->n > 0 && arguments->first_listen != NULL)
-        cli_settings_add(&arguments->settings, "--listen", "listeners.0.address",
-                         arguments->first_listen);
     for (size_t i = 0; i < names->n; i++)
         cli_settings_add(&arguments->settings, names->list[i].flag, names->list[i].key,
                          names->list[i].value);

@@ -118,6 +118,15 @@ def test_serve_runs_from_flags_alone(origins):
         assert {get(port, f"/{i}").origin for i in range(40)} == {one.name, two.name}
 
 
+def test_set_says_more_about_a_listener_of_the_flags(origins):
+    one, _ = origins(2)
+    second = free_port()
+    with serving("--listen", f"127.0.0.1:{second}", "--backend", one.address,
+                 "--set", "listeners.1.redirect_https=true") as port:
+        assert get(port, "/").status == 200
+        assert get(second, "/").status == 308
+
+
 def test_serve_follows_a_consul_service_from_flags_alone(origins, consul):
     one, two = origins(2)
     for origin in (one, two):
