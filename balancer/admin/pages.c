@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "balancer/admin/api.h"
+#include "balancer/http/status.h"
 
 #define TYPE_TEXT "text/plain; charset=utf-8"
 #define TYPE_JSON "application/json"
@@ -89,29 +90,6 @@ static make_page_fn *find_page(struct span path)
     return NULL;
 }
 
-static const char *phrase_of(uint16_t status)
-{
-    static const struct {
-        uint16_t status;
-        const char *phrase;
-    } phrases[] = {
-        {200, "OK"},
-        {400, "Bad Request"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {414, "URI Too Long"},
-        {417, "Expectation Failed"},
-        {431, "Request Header Fields Too Large"},
-        {501, "Not Implemented"},
-        {503, "Service Unavailable"},
-        {505, "HTTP Version Not Supported"},
-    };
-    for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
-        if (phrases[i].status == status)
-            return phrases[i].phrase;
-    return "Error";
-}
-
 /* Puts head and body together and frees the page's text. */
 static int assemble(struct page *page, enum h1_method method, enum page_connection connection,
                     struct page_response *ret_response)
@@ -125,7 +103,7 @@ static int assemble(struct page *page, enum h1_method method, enum page_connecti
         asprintf(&bytes,
                  "HTTP/1.1 %u %s\r\nDate: %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
                  "Cache-Control: no-store\r\n%s%s\r\n%.*s",
-                 page->status, phrase_of(page->status), date, page->type, page->n,
+                 page->status, status_phrase(page->status), date, page->type, page->n,
                  page->status == 405 ? "Allow: GET, HEAD\r\n" : "",
                  connection == PAGE_CLOSE ? "Connection: close\r\n" : "Connection: keep-alive\r\n",
                  method == H1_HEAD ? 0 : (int)page->n, page->text);

@@ -1,6 +1,7 @@
 #include "balancer/http/h2_answer.h"
 
 #include "balancer/http/h1_chars.h"
+#include "balancer/http/status.h"
 
 #define STATUS_BYTES 3
 
@@ -31,7 +32,9 @@ size_t h2_answer_spans(const struct h2_head *head, enum h2_answer_body body,
     size_t n = 0;
     ret_spans[n++] = SPAN("HTTP/1.1 ");
     ret_spans[n++] = (struct span){head->room + head->status.at, head->status.n};
-    ret_spans[n++] = SPAN(" \r\n");
+    ret_spans[n++] = SPAN(" ");
+    ret_spans[n++] = span_of(status_phrase(h2_answer_status(head)));
+    ret_spans[n++] = SPAN("\r\n");
     ret_spans[n++] = h2_head_fields(head);
     if (body == H2_ANSWER_CHUNKED)
         ret_spans[n++] = SPAN("Transfer-Encoding: chunked\r\n\r\n");

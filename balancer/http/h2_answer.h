@@ -28,7 +28,7 @@ enum h2_answer_body {
 enum h2_answer_body h2_answer_body(const struct h2_head *head, enum h2_asked asked,
                                    enum h2_body body);
 
-#define H2_ANSWER_SPANS 6
+#define H2_ANSWER_SPANS 8
 
 /* The HTTP/1.1 head, in pieces to be joined; returns their number. Its status must be good. */
 size_t h2_answer_spans(const struct h2_head *head, enum h2_answer_body body,

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "balancer/http/status.h"
 #include "balancer/proxy/challenge.h"
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/explained.h"
@@ -242,44 +243,6 @@ bool forward_interim(struct request *r)
     return head_end(&head);
 }
 
-static struct span phrase_of(uint16_t status)
-{
-    switch (status) {
-    case 200:
-        return SPAN("OK");
-    case 308:
-        return SPAN("Permanent Redirect");
-    case 400:
-        return SPAN("Bad Request");
-    case 404:
-        return SPAN("Not Found");
-    case 405:
-        return SPAN("Method Not Allowed");
-    case 408:
-        return SPAN("Request Timeout");
-    case 413:
-        return SPAN("Content Too Large");
-    case 414:
-        return SPAN("URI Too Long");
-    case 417:
-        return SPAN("Expectation Failed");
-    case 431:
-        return SPAN("Request Header Fields Too Large");
-    case 501:
-        return SPAN("Not Implemented");
-    case 502:
-        return SPAN("Bad Gateway");
-    case 503:
-        return SPAN("Service Unavailable");
-    case 504:
-        return SPAN("Gateway Timeout");
-    case 505:
-        return SPAN("HTTP Version Not Supported");
-    default:
-        return SPAN("Internal Server Error");
-    }
-}
-
 static void add_location(struct head *head, const struct request *r)
 {
     struct span host = part(r, r->head.authority.at, r->head.authority.n);
@@ -339,7 +302,7 @@ static bool may_stay_after_reply(const struct request *r)
 /* What is said in the body: the answer to a challenge, else what is wrong. */
 static struct span reply_body(const struct request *r, uint16_t status, char room[REPLY_BODY_SIZE])
 {
-    struct span phrase = phrase_of(status);
+    struct span phrase = span_of(status_phrase(status));
     size_t n = 0;
     if (r->reason == REASON_CHALLENGE)
         n = challenge_answer(r, room);
@@ -378,7 +341,7 @@ bool forward_reply(struct request *r)
     head_add(&head, SPAN("HTTP/1.1 "));
     head_add_u64(&head, r->status);
     head_add(&head, SPAN(" "));
-    head_add(&head, phrase_of(r->status));
+    head_add(&head, span_of(status_phrase(r->status)));
     head_add(&head, SPAN("\r\n"));
     head_add(&head, worker_date(r->client->conn.worker));
     add_content_fields(&head, r, body.n);

@@ -46,7 +46,7 @@ static void test_a_head_becomes_lines(void **state)
     assert_int_equal(add("set-cookie", "b"), H2_FINE);
     assert_int_equal(h2_answer_status(&head), 200);
     assert_text(H2_ASKED_OTHER, H2_BODY_FOLLOWS,
-                "HTTP/1.1 200 \r\nx-a: b\r\ncontent-length: 3\r\nset-cookie: a\r\n"
+                "HTTP/1.1 200 OK\r\nx-a: b\r\ncontent-length: 3\r\nset-cookie: a\r\n"
                 "set-cookie: b\r\n\r\n");
 }
 
@@ -55,22 +55,23 @@ static void test_a_body_without_a_length_is_chunked_and_none_at_all_is_empty(voi
     (void)state;
     begin("404");
     assert_text(H2_ASKED_OTHER, H2_BODY_FOLLOWS,
-                "HTTP/1.1 404 \r\nTransfer-Encoding: chunked\r\n\r\n");
-    assert_text(H2_ASKED_OTHER, H2_BODY_NONE, "HTTP/1.1 404 \r\nContent-Length: 0\r\n\r\n");
+                "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert_text(H2_ASKED_OTHER, H2_BODY_NONE,
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
 }
 
 static void test_what_has_no_body_says_nothing_of_one(void **state)
 {
     (void)state;
     begin("200");
-    assert_text(H2_ASKED_HEAD, H2_BODY_FOLLOWS, "HTTP/1.1 200 \r\n\r\n");
-    assert_text(H2_ASKED_HEAD, H2_BODY_NONE, "HTTP/1.1 200 \r\n\r\n");
+    assert_text(H2_ASKED_HEAD, H2_BODY_FOLLOWS, "HTTP/1.1 200 OK\r\n\r\n");
+    assert_text(H2_ASKED_HEAD, H2_BODY_NONE, "HTTP/1.1 200 OK\r\n\r\n");
     begin("204");
-    assert_text(H2_ASKED_OTHER, H2_BODY_NONE, "HTTP/1.1 204 \r\n\r\n");
+    assert_text(H2_ASKED_OTHER, H2_BODY_NONE, "HTTP/1.1 204 No Content\r\n\r\n");
     begin("304");
-    assert_text(H2_ASKED_OTHER, H2_BODY_FOLLOWS, "HTTP/1.1 304 \r\n\r\n");
+    assert_text(H2_ASKED_OTHER, H2_BODY_FOLLOWS, "HTTP/1.1 304 Not Modified\r\n\r\n");
     begin("103");
-    assert_text(H2_ASKED_OTHER, H2_BODY_FOLLOWS, "HTTP/1.1 103 \r\n\r\n");
+    assert_text(H2_ASKED_OTHER, H2_BODY_FOLLOWS, "HTTP/1.1 103 Early Hints\r\n\r\n");
 }
 
 static void test_a_status_is_three_digits_and_not_101(void **state)
