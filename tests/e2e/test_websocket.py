@@ -34,6 +34,10 @@ def tls(tmp_path_factory):
     return {"certificates": [pair.conf]}, context
 
 
+# Python's TLS cannot end one side alone.
+can_end_alone = pytest.mark.parametrize("tunnel", ("http1", "http2", "http2 tls"), indirect=True)
+
+
 @pytest.fixture(params=("http1", "http1 tls", "http2", "http2 tls"))
 def tunnel(request, scripted, tls):
     """tunnel(script, **pool): a client of a balancer before a scripted endpoint, and the latter."""
@@ -48,7 +52,7 @@ def tunnel(request, scripted, tls):
         made = context("http/1.1" if is_http1 else "h2") if has_tls else None
         clients.append((OverHttp1 if is_http1 else OverHttp2)(port, made, client_buffer))
         return clients[-1], origin
-    start.is_http1, start.has_tls = is_http1, bool(has_tls)
+    start.is_http1 = is_http1
     yield start
     for client in clients:
         client.close()
@@ -223,10 +227,8 @@ def test_close_codes_pass_both_ways(tunnel):
     assert not origin.errors
 
 
+@can_end_alone
 def test_a_client_that_ends_hears_the_endpoint_out(tunnel):
-    if tunnel.is_http1 and tunnel.has_tls:
-        pytest.skip("Python's TLS cannot end one side alone")
-
     def script(connection):
         assert connection.read_to_end() == b"that is all"
         assert not connection.was_reset
@@ -239,9 +241,8 @@ def test_a_client_that_ends_hears_the_endpoint_out(tunnel):
     assert reason_of(origin) == "ok"
 
 
+@can_end_alone
 def test_an_endpoint_that_ends_hears_the_client_out(tunnel):
-    if tunnel.is_http1 and tunnel.has_tls:
-        pytest.skip("Python's TLS cannot end one side alone")
     heard = []
 
     def script(connection):
