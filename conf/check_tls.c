@@ -60,12 +60,12 @@ static void check_certificates(const struct tls_checker *checker)
         check_certificate(checker, conf_node_at(list, i), i);
 }
 
-static bool offers_http2(const struct conf_tls *tls)
+static bool offers(const struct conf_tls *tls, enum conf_alpn protocol)
 {
-    bool offers = tls->n_alpn == 0;
+    bool does = tls->n_alpn == 0;
     for (size_t i = 0; i < tls->n_alpn; i++)
-        offers = offers || tls->alpn[i] == CONF_ALPN_HTTP_2;
-    return offers;
+        does = does || tls->alpn[i] == protocol;
+    return does;
 }
 
 static void check_section(const struct tls_checker *checker, const struct conf_tls *tls)
@@ -86,13 +86,15 @@ static void check_section(const struct tls_checker *checker, const struct conf_t
         report(checker, "ticket_file", "found it without tickets, expected both or none");
 }
 
-/* A client that offers something else is told so in the handshake. */
-static void agree_on_http2_only(const struct tls_checker *checker, struct conf_tls *tls)
+/* Leaves one protocol. A client that offers something else is told so in the handshake. */
+static void agree_on(const struct tls_checker *checker, struct conf_tls *tls,
+                     enum conf_alpn protocol, const char *mistake)
 {
-    static uint8_t h2[] = {CONF_ALPN_HTTP_2};
-    if (!offers_http2(tls))
-        report(checker, "alpn", "found no h2 on a listener with http2: only, expected it");
-    tls->alpn = h2;
+    static uint8_t lists[][1] = {
+        [CONF_ALPN_HTTP_1_1] = {CONF_ALPN_HTTP_1_1}, [CONF_ALPN_HTTP_2] = {CONF_ALPN_HTTP_2}};
+    if (!offers(tls, protocol))
+        report(checker, "alpn", mistake);
+    tls->alpn = lists[protocol];
     tls->n_alpn = 1;
 }
 
@@ -112,5 +114,9 @@ void conf_check_tls(struct conf_listener *listener, size_t index, const struct c
         report(&checker, "certificates",
                "found TLS on a listener with redirect_https, expected one of them");
     if (listener->http2 == CONF_HTTP2_ONLY)
-        agree_on_http2_only(&checker, &listener->tls);
+        agree_on(&checker, &listener->tls, CONF_ALPN_HTTP_2,
+                 "found no h2 on a listener with http2: only, expected it");
+    if (listener->http2 == CONF_HTTP2_OFF)
+        agree_on(&checker, &listener->tls, CONF_ALPN_HTTP_1_1,
+                 "found no http/1.1 on a listener with http2: off, expected it");
 }

@@ -241,7 +241,8 @@ struct conf_pool_tls {
 enum conf_http2 {
     CONF_HTTP2_OFF,
     CONF_HTTP2_ON,
-    CONF_HTTP2_ONLY, /* nothing else */
+    CONF_HTTP2_ONLY,   /* nothing else */
+    CONF_HTTP2_AGREED, /* of listeners: where TLS agrees on it */
 };
 
 struct conf_pool {

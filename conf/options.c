@@ -68,6 +68,13 @@ static const char *const send_proxies[] = {
     [CONF_SEND_PROXY_OFF] = "off", [CONF_SEND_PROXY_V1] = "v1", [CONF_SEND_PROXY_V2] = "v2", NULL};
 static const char *const http2_words[] = {
     [CONF_HTTP2_OFF] = "off", [CONF_HTTP2_ON] = "on", [CONF_HTTP2_ONLY] = "only", NULL};
+static const char *const listener_http2_words[] = {
+    [CONF_HTTP2_OFF] = "off",
+    [CONF_HTTP2_ON] = "on",
+    [CONF_HTTP2_ONLY] = "only",
+    [CONF_HTTP2_AGREED] = "agreed",
+    NULL,
+};
 static const char *const forwarded_families[] = {
     [CONF_FORWARDED_NONE] = "none",
     [CONF_FORWARDED_X] = "x_forwarded",
@@ -199,11 +206,11 @@ const struct conf_option conf_options[] = {
     {.key = "listeners.N.http2",
      .type = &conf_type_word,
      AT(conf_listener, http2),
-     .words = http2_words,
-     .fallback = "off",
-     .meaning = "Whether clients may begin with HTTP/2 without having agreed on it (prior "
-                "knowledge, h2c); `only`: nothing else is spoken. With TLS they agree on it: "
-                "`listeners.N.tls.alpn`, of which `only` leaves `h2`."},
+     .words = listener_http2_words,
+     .fallback = "agreed",
+     .meaning = "Whether HTTP/2 is spoken with clients. `agreed`: with those that agree on it in "
+                "the handshake of TLS (`listeners.N.tls.alpn`). `on`: also with those that begin "
+                "with it without that (prior knowledge, h2c). `only`: nothing else is spoken."},
     {.key = "listeners.N.max_connections",
      .type = &conf_type_number,
      AT(conf_listener, max_connections),

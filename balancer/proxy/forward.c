@@ -7,6 +7,7 @@
 #include "balancer/proxy/challenge.h"
 #include "balancer/proxy/client.h"
 #include "balancer/proxy/explained.h"
+#include "balancer/proxy/h2_link.h"
 #include "balancer/proxy/head.h"
 #include "balancer/proxy/peer.h"
 #include "balancer/proxy/request.h"
@@ -211,7 +212,7 @@ bool forward_response(struct request *r)
     if (is_ruled)
         ruled_add_to_response(&head, r);
     trail_add_to_response(&head, r);
-    head_add(&head, response->minor == 1 ? SPAN("Via: 1.1 quoit\r\n") : SPAN("Via: 1.0 quoit\r\n"));
+    trail_add_via(&head, h2_link_of(&r->upstream->conn) != NULL, response->minor);
     session_add_set_cookie(&head, r);
     explained_add(&head, r);
     if (is_chunked)

@@ -326,11 +326,11 @@ static void add_names(struct head *head, const struct request *r)
                        (struct span){trail->made_traceparent, TRACEPARENT_BYTES});
 }
 
-static void add_via(struct head *head, const struct request *r)
+void trail_add_via(struct head *head, bool is_h2, uint8_t minor)
 {
-    if (r->client->carrier != NULL)
+    if (is_h2)
         head_add(head, SPAN("Via: 2.0 quoit\r\n"));
-    else if (r->head.minor == 1)
+    else if (minor == 1)
         head_add(head, SPAN("Via: 1.1 quoit\r\n"));
     else
         head_add(head, SPAN("Via: 1.0 quoit\r\n"));
@@ -352,7 +352,7 @@ void trail_add(struct head *head, const struct request *r)
         head_add_u64(head, r->trail.max_forwards);
         head_add(head, SPAN("\r\n"));
     }
-    add_via(head, r);
+    trail_add_via(head, r->client->carrier != NULL, r->head.minor);
 }
 
 /* ---- and for the client ---- */

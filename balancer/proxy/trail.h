@@ -56,6 +56,10 @@ void trail_mark_response(const struct request *request, struct h1_lines *lines,
 /* Adds the request id to a head for the client, where the operator wants that. */
 void trail_add_to_response(struct head *head, const struct request *request);
 
+/* A Via field: a message that came over HTTP/2, or HTTP/1 of this minor version (RFC 9110 section
+ * 7.6.3). */
+void trail_add_via(struct head *head, bool is_h2, uint8_t minor);
+
 /* The request's id and its trace's id, n == 0 without; wherever the head is now. */
 struct span trail_request_id(const struct request *request);
 struct span trail_trace_id(const struct request *request);

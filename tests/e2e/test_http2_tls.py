@@ -9,13 +9,13 @@ from quoit_process import static_pool
 
 @pytest.fixture
 def h2_tls(quoit, origins, tmp_path):
-    """h2_tls(TLS options) starts a balancer with TLS: (url, path of the CA, origin, balancer)."""
+    """h2_tls(http2, TLS options) starts a balancer: (url, path of the CA, origin, balancer)."""
     authority = Authority(tmp_path)
     pair = authority.issue("a.test", "DNS:localhost")
 
-    def start(**tls):
+    def start(http2="agreed", **tls):
         [origin] = origins(1)
-        balancer = quoit({"listener": {"tls": {"certificates": [pair.conf], **tls}},
+        balancer = quoit({"listener": {"http2": http2, "tls": {"certificates": [pair.conf], **tls}},
                           "pools": {"web": static_pool([origin])}})
         return f"https://localhost:{balancer.port}", str(authority.cert), origin, balancer
     return start
@@ -45,8 +45,9 @@ def test_clients_that_know_both_get_http_2(h2_tls):
 
 
 def test_a_listener_may_leave_http_2_out(h2_tls):
-    url, ca, _, _ = h2_tls(alpn=["http/1.1"])
-    assert curl(ca, url, "--http2")[0] == "1.1"
+    for options in {"alpn": ["http/1.1"]}, {"http2": "off"}:
+        url, ca, _, _ = h2_tls(**options)
+        assert curl(ca, url, "--http2")[0] == "1.1"
 
 
 def test_h2load_over_tls(h2_tls):

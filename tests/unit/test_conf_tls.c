@@ -82,6 +82,8 @@ static void test_what_does_not_go_together_is_told_at_its_place(void **state)
     refuse("listeners: { address: ':443', http2: only, tls: { certificates: a, alpn: http/1.1 } "
            "}\n" POOLS,
            "listeners.0.tls.alpn");
+    refuse("listeners: { address: ':443', http2: off, tls: { certificates: a, alpn: h2 } }\n" POOLS,
+           "listeners.0.tls.alpn");
     refuse("listeners: ':80'\nclient: { subject_header: X-A, fingerprint_header: x-a }\n" POOLS,
            "client.fingerprint_header");
     refuse("listeners: { address: ':443', tls: { certificates: a, tickets: false, "
@@ -100,21 +102,29 @@ static void test_what_does_not_go_together_is_told_at_its_place(void **state)
     refuse("listeners: ':80'\nclient: { subject_header: Host }\n" POOLS, "client.subject_header");
 }
 
-static void test_only_http2_is_agreed_on_where_nothing_else_is_spoken(void **state)
+static void test_http2_off_or_only_leaves_one_protocol_to_agree_on(void **state)
 {
     (void)state;
-    static const char *const alpn[] = {"", ", alpn: [http/1.1, h2]"};
-    for (size_t i = 0; i < sizeof alpn / sizeof *alpn; i++) {
+    static const struct {
+        const char *http2, *alpn;
+        enum conf_alpn left;
+    } cases[] = {
+        {"only", "", CONF_ALPN_HTTP_2},
+        {"only", ", alpn: [http/1.1, h2]", CONF_ALPN_HTTP_2},
+        {"off", "", CONF_ALPN_HTTP_1_1},
+        {"off", ", alpn: [h2, http/1.1]", CONF_ALPN_HTTP_1_1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[256];
         struct conf_errors errors = {0};
         (void)snprintf(
             text, sizeof text,
-            "listeners: { address: ':443', http2: only, tls: { certificates: a%s } }\n" POOLS,
-            alpn[i]);
+            "listeners: { address: ':443', http2: %s, tls: { certificates: a%s } }\n" POOLS,
+            cases[i].http2, cases[i].alpn);
         struct conf *conf = load(text, &errors);
         assert_non_null(conf);
         assert_int_equal(conf->listeners[0].tls.n_alpn, 1);
-        assert_int_equal(conf->listeners[0].tls.alpn[0], CONF_ALPN_HTTP_2);
+        assert_int_equal(conf->listeners[0].tls.alpn[0], cases[i].left);
         conf_free(conf);
     }
 }
@@ -124,7 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_certificate_alone_makes_a_listener_secure),
         cmocka_unit_test(test_an_empty_section_makes_a_pool_secure_and_verified),
-        cmocka_unit_test(test_only_http2_is_agreed_on_where_nothing_else_is_spoken),
+        cmocka_unit_test(test_http2_off_or_only_leaves_one_protocol_to_agree_on),
         cmocka_unit_test(test_what_does_not_go_together_is_told_at_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
