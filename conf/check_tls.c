@@ -84,6 +84,8 @@ static void check_section(const struct tls_checker *checker, const struct conf_t
         report(checker, "client_crl_file", "found it without client_auth, expected both or none");
     if (tls->ticket_file != NULL && !tls->has_tickets)
         report(checker, "ticket_file", "found it without tickets, expected both or none");
+    if (tls->n_cached_sessions > 0 && asks)
+        report(checker, "session_cache", "found it with client_auth, expected one of them");
 }
 
 /* Leaves one protocol. A client that offers something else is told so in the handshake. */

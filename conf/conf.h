@@ -344,6 +344,7 @@ struct conf_tls {
     bool has_tickets;
     char *ticket_file;           /* keys for session tickets; NULL: random ones */
     uint32_t ticket_rotation_ms; /* how long a random key is used */
+    uint32_t n_cached_sessions;  /* of clients without tickets; 0: none */
     enum conf_client_auth client_auth;
     char *client_ca_file, *client_crl_file;
 };

@@ -374,7 +374,16 @@ const struct conf_option conf_options[] = {
      RANGE(1 * SECOND, 168 * HOUR),
      .fallback = "12h",
      .meaning = "How long a random ticket key makes tickets; for as long again it opens them. "
-                "Tickets are good for that long, with a `ticket_file` too."},
+                "Tickets are good for that long, with a `ticket_file` too, and so are sessions in "
+                "`session_cache`."},
+    {.key = "listeners.N.tls.session_cache",
+     .type = &conf_type_number,
+     AT(conf_listener, tls.n_cached_sessions),
+     RANGE(0, 16 * MIB),
+     .fallback = "0",
+     .meaning = "Sessions kept in memory, for all workers, of clients that know no tickets, or of "
+                "all with `tickets: false`; the oldest make room. Each takes one to two KiB. A "
+                "reload forgets them. 0: none. Not together with `client_auth`."},
     {.key = "listeners.N.tls.client_auth",
      .type = &conf_type_word,
      AT(conf_listener, tls.client_auth),

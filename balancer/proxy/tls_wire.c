@@ -154,8 +154,10 @@ static int bio_read(BIO *bio, char *bytes, size_t n, size_t *ret_n)
         *ret_n = 0;
         if (got < 0 && is_passing(errno))
             BIO_set_retry_read(bio);
-        if (got == 0)
+        if (got == 0) {
             BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+            errno = 0;
+        }
         return 0;
     }
     wire->has_heard = true;
@@ -168,11 +170,14 @@ static int bio_read(BIO *bio, char *bytes, size_t n, size_t *ret_n)
 static long bio_control(BIO *bio, int command, long number, void *pointer)
 {
     (void)number, (void)pointer;
+    const struct tls_wire *wire = BIO_get_data(bio);
     switch (command) {
     case BIO_CTRL_FLUSH:
         return 1;
     case BIO_CTRL_EOF:
-        return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+        /* Told of an end without a farewell OpenSSL would forget the session, with which a client
+         * that left so may come back (RFC 5246 section 7.2.1). It fails all the same. */
+        return !wire->is_ready && BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
     default:
         return 0;
     }

@@ -39,6 +39,7 @@ struct tls_wire {
     uint8_t *early;          /* what was read before the handshake began; NULL: none (left) */
     uint32_t early_at, early_n;
     bool has_heard; /* the peer has sent something */
+    bool is_ready;  /* the handshake is done */
 };
 
 /* A BIO over it, for SSL_set_bio(); aborts when memory is out. */

@@ -237,6 +237,7 @@ static bool handshake(struct conn *conn)
     int result = SSL_do_handshake(channel->ssl);
     if (result == 1) {
         channel->progress = TLS_READY;
+        channel->wire.is_ready = true;
         channel->read_wants_write = channel->write_wants_read = false;
         channel->record_bytes = record_bytes_of(channel->ssl);
         note_peer(channel);
@@ -476,6 +477,9 @@ static void tls_close(struct conn *conn)
     ev_timer_stop(conn->worker->loop, &channel->again);
     if (is_polite)
         (void)SSL_shutdown(channel->ssl);
+    /* The session outlives a connection that ended without a farewell. */
+    if (channel->progress == TLS_READY)
+        SSL_set_shutdown(channel->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     ERR_clear_error();
     SSL_free(channel->ssl);
     inbound_set_unref(channel->set);

@@ -167,21 +167,30 @@ static bool set_words(SSL_CTX *ssl, const struct inbound *inbound, const struct 
     return true;
 }
 
-static void set_tickets(SSL_CTX *ssl, const struct inbound_set *set)
+/* OpenSSL gives what it caches an id; in TLS 1.3 this is a ticket that says nothing else. */
+static void set_session_cache(SSL_CTX *ssl, const struct conf_tls *conf)
+{
+    bool is_used = conf->n_cached_sessions > 0;
+    (void)SSL_CTX_set_session_cache_mode(ssl, is_used ? SSL_SESS_CACHE_SERVER : SSL_SESS_CACHE_OFF);
+    /* It counts the one that is being added, for which it makes room. */
+    (void)SSL_CTX_sess_set_cache_size(ssl, (long)conf->n_cached_sessions + 1);
+}
+
+static void set_sessions(SSL_CTX *ssl, const struct inbound_set *set)
 {
     const struct conf_tls *conf = set->inbound->conf;
-    (void)SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+    bool resumes = conf->has_tickets || conf->n_cached_sessions > 0;
     (void)SSL_CTX_set_session_id_context(ssl, set->scope, sizeof set->scope);
+    (void)SSL_CTX_set_timeout(ssl, (long)(conf->ticket_rotation_ms / 1000));
+    set_session_cache(ssl, conf);
+    /* Clients use one several times; a second one costs each handshake as much as the first. */
+    (void)SSL_CTX_set_num_tickets(ssl, resumes ? 1 : 0);
     if (!conf->has_tickets) {
         (void)SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
-        (void)SSL_CTX_set_num_tickets(ssl, 0);
         return;
     }
     (void)SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, on_ticket);
     (void)SSL_CTX_set_session_ticket_cb(ssl, NULL, scope_admit, NULL);
-    (void)SSL_CTX_set_timeout(ssl, (long)(conf->ticket_rotation_ms / 1000));
-    /* Clients use one several times; a second one costs each handshake as much as the first. */
-    (void)SSL_CTX_set_num_tickets(ssl, 1);
 }
 
 static void set_client_auth(SSL_CTX *ssl, const struct inbound_set *set)
@@ -234,7 +243,7 @@ static int make_context(struct context *context, const struct tls_report *report
     (void)SSL_CTX_set_tlsext_servername_callback(ssl, on_name);
     SSL_CTX_set_alpn_select_cb(ssl, on_protocols, (void *)inbound);
     (void)SSL_CTX_set_tlsext_status_cb(ssl, on_status);
-    set_tickets(ssl, context->set);
+    set_sessions(ssl, context->set);
     set_client_auth(ssl, context->set);
     bool is_done = set_words(ssl, inbound, report) && add_certificates(context, report);
     return is_done ? 0 : -EINVAL;

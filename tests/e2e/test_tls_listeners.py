@@ -201,6 +201,27 @@ def test_without_tickets_nothing_resumes(quoit, origins, pairs):
         assert not sock.session_reused
 
 
+@pytest.mark.parametrize("version, tickets", [("1.2", False), ("1.3", False), ("1.2", True)])
+def test_sessions_are_kept_for_clients_without_tickets(quoit, origins, pairs, version, tickets):
+    balancer = listener(quoit, origins(), pairs["a"], tickets=tickets, max_version=version,
+                        session_cache=100, configuration={"workers": 2})
+    made = unverified()
+    if tickets:
+        made.options |= ssl.OP_NO_TICKET
+    session = session_of(balancer.port, made)
+    assert all(resumes(balancer.port, made, session) for _ in range(4))
+    assert balancer.metrics().sum("quoit_tls_resumed_handshakes_total") == 4
+
+
+def test_the_oldest_of_the_sessions_kept_make_room(quoit, origins, pairs):
+    balancer = listener(quoit, origins(), pairs["a"], tickets=False, max_version="1.2",
+                        session_cache=2)
+    made = unverified()
+    sessions = [session_of(balancer.port, made) for _ in range(3)]
+    # The oldest last: with a new session for it another one goes.
+    assert [resumes(balancer.port, made, one) for one in sessions[::-1]] == [True, True, False]
+
+
 def test_a_clients_certificate_reaches_the_endpoint(quoit, origins, authority, pairs):
     origin, = origins()
     balancer = listener(

@@ -89,6 +89,9 @@ static void test_what_does_not_go_together_is_told_at_its_place(void **state)
     refuse("listeners: { address: ':443', tls: { certificates: a, tickets: false, "
            "ticket_file: b } }\n" POOLS,
            "listeners.0.tls.ticket_file");
+    refuse("listeners: { address: ':443', tls: { certificates: a, session_cache: 9, "
+           "client_auth: required, client_ca_file: b } }\n" POOLS,
+           "listeners.0.tls.session_cache");
     refuse("listeners: { address: ':443', redirect_https: true, tls: { certificates: a } }\n" POOLS,
            "listeners.0.tls.certificates");
     refuse("listeners: [{ address: ':443', tls: { certificates: a, alpn: [smtp] } }]\n" POOLS,
