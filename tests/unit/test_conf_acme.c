@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "conf/load.h"
+#include "conf_support.h"
 
 #define POOLS "pools: { web: { endpoints: ['127.0.0.1:1'] } }\n"
 #define AGREED "acme: { agree_to_terms: true }\n"
@@ -25,15 +25,6 @@ static struct conf *accept(const char *text)
     if (conf == NULL)
         fail_msg("%s: %s", errors.list[0].key, errors.list[0].text);
     return conf;
-}
-
-static void refuse(const char *text, const char *key)
-{
-    struct conf_errors errors = {0};
-    assert_null(load(text, &errors));
-    assert_int_equal(errors.n, 1);
-    assert_string_equal(errors.list[0].key, key);
-    conf_errors_fini(&errors);
 }
 
 static void test_a_name_and_the_agreement_are_enough(void **state)

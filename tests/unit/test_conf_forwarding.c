@@ -6,10 +6,9 @@
 #include <cmocka.h>
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "conf/load.h"
+#include "conf_support.h"
 
 #define TOP "listeners: ':80'\npools: { a: { service: a } }\n"
 
@@ -21,21 +20,6 @@ static struct conf *load(const char *text)
     conf_errors_fini(&errors);
     assert_non_null(conf);
     return conf;
-}
-
-static void assert_errors(const char *text, const char *expected)
-{
-    struct conf_errors errors = {0};
-    char *printed = NULL;
-    size_t n = 0;
-    FILE *out = open_memstream(&printed, &n);
-    assert_non_null(out);
-    assert_null(conf_load_text("f", text, strlen(text), &errors));
-    conf_errors_print(&errors, out);
-    fclose(out);
-    conf_errors_fini(&errors);
-    assert_string_equal(printed, expected);
-    free(printed);
 }
 
 static void test_the_defaults_believe_no_one_and_name_every_request(void **state)

@@ -6,27 +6,11 @@
 #include <cmocka.h>
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "conf/load.h"
+#include "conf_support.h"
 
 #define POOL "pools: { a: { service: a } }\n"
-
-static void assert_errors(const char *text, const char *expected)
-{
-    struct conf_errors errors = {0};
-    char *printed = NULL;
-    size_t n = 0;
-    FILE *out = open_memstream(&printed, &n);
-    assert_non_null(out);
-    assert_null(conf_load_text("f", text, strlen(text), &errors));
-    conf_errors_print(&errors, out);
-    fclose(out);
-    conf_errors_fini(&errors);
-    assert_string_equal(printed, expected);
-    free(printed);
-}
 
 static void test_rules_are_read_in_their_order(void **state)
 {

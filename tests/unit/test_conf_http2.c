@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "conf/load.h"
+#include "conf_support.h"
 
 #define POOL(options)                                                                              \
     "listeners: ':80'\npools: { web: { endpoints: ['127.0.0.1:1'], " options " } }\n"
@@ -16,16 +16,6 @@
 static struct conf *load(const char *text, struct conf_errors *errors)
 {
     return conf_load_text("test.yaml", text, strlen(text), errors);
-}
-
-static void refuse(const char *text, const char *key)
-{
-    struct conf_errors errors = {0};
-    struct conf *conf = load(text, &errors);
-    assert_null(conf);
-    assert_int_equal(errors.n, 1);
-    assert_string_equal(errors.list[0].key, key);
-    conf_errors_fini(&errors);
 }
 
 static void test_without_the_option_endpoints_are_of_http_1(void **state)
